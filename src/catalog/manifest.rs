@@ -1,0 +1,99 @@
+//! `manifest.json`: what a backup says of itself. The format is described in `docs/formats.md`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::storage::Ownership;
+
+/// The version of the archive and record formats that this program writes and reads.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// Why a backup was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// Before a migration.
+    Migration,
+    /// Asked for with `safestep backup`.
+    Manual,
+    /// What a restore replaced.
+    BeforeRestore,
+}
+
+/// What a backup says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// See [`FORMAT_VERSION`].
+    pub format_version: u32,
+    /// Eight hexadecimal digits, as in the file name.
+    pub id: String,
+    /// Why it was made.
+    pub purpose: Purpose,
+    /// Name and version of the program.
+    pub tool: String,
+    /// SQLite that made the copy.
+    pub sqlite_version: String,
+    /// RFC 3339, UTC.
+    pub created_at: String,
+    /// The same in seconds since 1970.
+    pub created_unix: u64,
+    /// Absolute path of the database.
+    pub source: String,
+    /// Name of the database file in the archive.
+    pub file: String,
+    /// Revision of the content, or `none`, or `unknown`.
+    pub from: String,
+    /// Where the job that made it was going.
+    pub to: String,
+    /// Bytes a page.
+    pub page_size: u32,
+    /// Pages.
+    pub page_count: u32,
+    /// Journal mode of the source; the copy is always in rollback-journal mode.
+    pub journal_mode: String,
+    /// Bytes of the database file.
+    pub size_bytes: u64,
+    /// SHA-256 of the database file.
+    pub sha256: String,
+    /// Mode and owner of the source.
+    pub ownership: Ownership,
+    /// Rows by table.
+    pub rows: BTreeMap<String, i64>,
+}
+
+impl Manifest {
+    /// As it stands in the archive.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        let mut text = serde_json::to_vec_pretty(self).unwrap_or_default();
+        text.push(b'\n');
+        text
+    }
+
+    /// Reads it; `archive` is named in errors.
+    pub fn parse(text: &[u8], archive: &Path) -> Result<Self> {
+        let refuse = |reason: String| Error::BackupUnusable {
+            backup: archive.to_path_buf(),
+            reason,
+        };
+        let value: serde_json::Value = serde_json::from_slice(text)
+            .map_err(|error| refuse(format!("its manifest cannot be read: {error}")))?;
+        let version = value.get("format_version").and_then(serde_json::Value::as_u64);
+        if version != Some(u64::from(FORMAT_VERSION)) {
+            return Err(refuse(format!(
+                "its format version is {}, this program reads {FORMAT_VERSION}",
+                version.map_or_else(|| "missing".into(), |v| v.to_string())
+            )));
+        }
+        let manifest: Self = serde_json::from_value(value)
+            .map_err(|error| refuse(format!("its manifest cannot be read: {error}")))?;
+        let plain = !manifest.file.is_empty() && !manifest.file.contains('/') && manifest.file != "..";
+        if !plain {
+            return Err(refuse(format!("'{}' is not a file name", manifest.file)));
+        }
+        Ok(manifest)
+    }
+}

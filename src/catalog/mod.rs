@@ -1,0 +1,371 @@
+//! The backups folder of one database: archives, job records, selection and retention.
+//!
+//! ```text
+//! backups/fastflow/
+//!   20261122T170000Z_003-008_1f2e3d4c.tar.gz       a finished backup
+//!   20261122T170000Z_003-008_1f2e3d4c.job.json     the record of the job that made it
+//!   20261122T170000Z_003-008_1f2e3d4c.snapshot.db  the raw snapshot, until it is archived
+//! ```
+//!
+//! A record is written before the first change and replaced by one with an outcome at the end. A record without an
+//! outcome is a job that was cut short.
+
+mod manifest;
+mod record;
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::path::{Path, PathBuf};
+
+pub use manifest::{FORMAT_VERSION, Manifest, Purpose};
+pub use record::{JobKind, JobRecord, Outcome};
+
+use crate::archive;
+use crate::clock::Stamp;
+use crate::error::{Error, Result};
+use crate::sqlite::Interrupt;
+use crate::storage::{self, PathKind};
+
+const ARCHIVE: &str = ".tar.gz";
+const DRAFT: &str = ".tar.gz.part";
+const RECORD: &str = ".job.json";
+const SNAPSHOT: &str = ".snapshot.db";
+const UNPACKED: &str = ".unpacked.db";
+const DAMAGED: &str = ".damaged";
+/// SQLite makes these beside a database file.
+const SIDECARS: [&str; 3] = ["-wal", "-shm", "-journal"];
+
+/// A finished backup.
+#[derive(Debug, Clone)]
+pub struct Backup {
+    /// The archive.
+    pub path: PathBuf,
+    /// Its size.
+    pub archive_bytes: u64,
+    /// What it says of itself.
+    pub manifest: Manifest,
+}
+
+/// The names of one job's files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slot {
+    folder: PathBuf,
+    stem: String,
+    /// The short id at the end of the names.
+    pub id: String,
+}
+
+impl Slot {
+    fn path(&self, suffix: &str) -> PathBuf {
+        self.folder.join(format!("{}{suffix}", self.stem))
+    }
+
+    /// The finished archive.
+    #[must_use]
+    pub fn archive(&self) -> PathBuf {
+        self.path(ARCHIVE)
+    }
+
+    /// The raw snapshot.
+    #[must_use]
+    pub fn snapshot(&self) -> PathBuf {
+        self.path(SNAPSHOT)
+    }
+
+    /// The job record.
+    #[must_use]
+    pub fn record(&self) -> PathBuf {
+        self.path(RECORD)
+    }
+
+    /// A place to unpack a backup to.
+    #[must_use]
+    pub fn unpacked(&self) -> PathBuf {
+        self.path(UNPACKED)
+    }
+
+    fn draft(&self) -> PathBuf {
+        self.path(DRAFT)
+    }
+}
+
+/// The backups folder of one database.
+#[derive(Debug, Clone)]
+pub struct Catalog {
+    folder: PathBuf,
+    database: PathBuf,
+}
+
+impl Catalog {
+    /// The folder for `database` below `backups`. Creates nothing.
+    #[must_use]
+    pub fn new(backups: &Path, database: &Path) -> Self {
+        let stem = database.file_stem().unwrap_or(database.as_os_str());
+        Self {
+            folder: backups.join(stem),
+            database: database.to_path_buf(),
+        }
+    }
+
+    /// Where the files are.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Creates the folder, private, where it is missing.
+    pub fn prepare(&self) -> Result<()> {
+        storage::make_folder(&storage::folder_of(&self.folder))?;
+        storage::make_private_folder(&self.folder)
+    }
+
+    /// Fresh names for a job.
+    #[must_use]
+    pub fn new_slot(&self, now: Stamp, from: &str, to: &str) -> Slot {
+        let random = RandomState::new().build_hasher().finish();
+        let id = format!("{:08x}", random & 0xffff_ffff);
+        Slot {
+            folder: self.folder.clone(),
+            stem: format!("{}_{from}-{to}_{id}", now.compact()),
+            id,
+        }
+    }
+
+    /// The names that belong to an existing record.
+    #[must_use]
+    pub fn slot_of(&self, record: &JobRecord) -> Slot {
+        Slot {
+            folder: self.folder.clone(),
+            stem: record.stem.clone(),
+            id: record.id.clone(),
+        }
+    }
+
+    /// A record for a job that is about to change the database.
+    #[must_use]
+    pub fn new_record(&self, slot: &Slot, kind: JobKind, manifest: &Manifest) -> JobRecord {
+        JobRecord::new(slot.id.clone(), slot.stem.clone(), kind, manifest.clone())
+    }
+
+    /// Whether no job on this folder was cut short: every record has an outcome, and no raw snapshot or draft is left.
+    pub fn is_settled(&self) -> Result<bool> {
+        let leftovers = [DRAFT, UNPACKED, SNAPSHOT];
+        for suffix in leftovers {
+            if !self.with_suffix(suffix)?.is_empty() {
+                return Ok(false);
+            }
+        }
+        Ok(self.records()?.iter().all(|record| record.outcome.is_some()))
+    }
+
+    /// Records of this very database. Another one of the same name may share the folder.
+    pub fn own_records(&self) -> Result<Vec<JobRecord>> {
+        let mut records = self.records()?;
+        records.retain(|record| Path::new(&record.manifest.source) == self.database);
+        Ok(records)
+    }
+
+    /// All records, oldest first. One that cannot be read is an error: it may be the trace of a job cut short.
+    pub fn records(&self) -> Result<Vec<JobRecord>> {
+        self.with_suffix(RECORD)?
+            .iter()
+            .map(|path| JobRecord::read(path))
+            .collect()
+    }
+
+    /// The finished backups, oldest first, and the archives that cannot be read.
+    pub fn backups(&self) -> Result<(Vec<Backup>, Vec<Error>)> {
+        let mut good = Vec::new();
+        let mut bad = Vec::new();
+        for path in self.with_suffix(ARCHIVE)? {
+            match read_backup(&path) {
+                Ok(backup) => good.push(backup),
+                Err(error) => bad.push(error),
+            }
+        }
+        Ok((good, bad))
+    }
+
+    /// The backup that a user named: a path, an id, the beginning of a name, or `latest`.
+    pub fn select(&self, wanted: &str) -> Result<Backup> {
+        if wanted != "latest" {
+            let path = Path::new(wanted);
+            if let PathKind::File(_) = storage::kind(path)? {
+                return read_backup(path);
+            }
+        }
+        let (good, _) = self.backups()?;
+        let none = || Error::NoSuchBackup {
+            wanted: wanted.to_owned(),
+            folder: self.folder.clone(),
+        };
+        if wanted == "latest" {
+            let ours = |backup: &&Backup| Path::new(&backup.manifest.source) == self.database;
+            return good.iter().rev().find(ours).cloned().ok_or_else(none);
+        }
+        let named = |backup: &&Backup| {
+            backup.manifest.id == wanted || storage::name_of(&backup.path).starts_with(wanted)
+        };
+        match good.iter().filter(named).collect::<Vec<_>>().as_slice() {
+            [only] => Ok((*only).clone()),
+            _ => Err(none()),
+        }
+    }
+
+    /// An earlier backup of exactly this file content: the snapshot of a job that fails again and again is kept once.
+    pub fn twin_of(&self, manifest: &Manifest) -> Result<Option<Backup>> {
+        let (good, _) = self.backups()?;
+        Ok(good.into_iter().rev().find(|backup| {
+            backup.manifest.sha256 == manifest.sha256 && backup.manifest.source == manifest.source
+        }))
+    }
+
+    /// Compresses a raw snapshot into its archive, reads the archive back and gives it its name. The raw file stays
+    /// for whoever may still have to restore from it.
+    pub fn archive(&self, slot: &Slot, manifest: &Manifest, interrupt: &Interrupt) -> Result<Backup> {
+        let (draft, raw) = (slot.draft(), slot.snapshot());
+        storage::remove(&draft)?;
+        let text = manifest.to_json();
+        let contents = archive::Contents {
+            manifest: &text,
+            database: &raw,
+            name: &manifest.file,
+            modified: manifest.created_unix,
+        };
+        let written = archive::write(&draft, contents, interrupt)
+            .and_then(|()| verify(&draft, manifest, interrupt));
+        if let Err(error) = written {
+            storage::remove(&draft)?;
+            return Err(error);
+        }
+        storage::publish(&draft, &slot.archive())?;
+        read_backup(&slot.archive())
+    }
+
+    /// Removes what jobs that were cut short before their first change have left: drafts, unpacked copies, and raw
+    /// snapshots without a record.
+    pub fn sweep(&self) -> Result<()> {
+        for path in self.with_suffix(DRAFT)? {
+            storage::remove(&path)?;
+        }
+        for path in self.with_suffix(UNPACKED)? {
+            discard_database(&path)?;
+        }
+        let known: Vec<PathBuf> = self.records()?.iter().map(|r| self.slot_of(r).snapshot()).collect();
+        for path in self.with_suffix(SNAPSHOT)? {
+            if !known.contains(&path) {
+                discard_database(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the oldest backups beyond `keep`, with their records. The newest good one always stays.
+    pub fn prune(&self, keep: usize) -> Result<Vec<PathBuf>> {
+        let (good, _) = self.backups()?;
+        let surplus = good.len().saturating_sub(keep.max(1));
+        let mut removed = Vec::new();
+        for backup in good.into_iter().take(surplus) {
+            let stem = storage::name_of(&backup.path);
+            let stem = stem.trim_end_matches(ARCHIVE);
+            storage::remove(&backup.path)?;
+            storage::remove(&self.folder.join(format!("{stem}{RECORD}")))?;
+            removed.push(backup.path);
+        }
+        self.prune_records(keep)?;
+        Ok(removed)
+    }
+
+    /// Records of jobs whose snapshot was a copy of an earlier backup have no archive of their own.
+    fn prune_records(&self, keep: usize) -> Result<()> {
+        let loose: Vec<JobRecord> = self
+            .records()?
+            .into_iter()
+            .filter(|record| record.outcome.is_some() && !self.slot_of(record).archive().exists())
+            .collect();
+        let surplus = loose.len().saturating_sub(keep.max(1));
+        for record in loose.iter().take(surplus) {
+            let slot = self.slot_of(record);
+            if !slot.snapshot().exists() {
+                storage::remove(&slot.record())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies the bytes of a file that is no usable database, with its WAL and journal, before it is replaced. Never
+    /// pruned: a person has to look at it.
+    pub fn keep_damaged(&self, slot: &Slot) -> Result<PathBuf> {
+        let folder = slot.path(DAMAGED);
+        storage::make_private_folder(&folder)?;
+        let sidecars = SIDECARS.map(|suffix| storage::sibling(&self.database, suffix));
+        for path in std::iter::once(self.database.clone()).chain(sidecars) {
+            if let PathKind::File(_) = storage::kind(&path)? {
+                storage::copy_durably(&path, &folder.join(storage::name_of(&path)))?;
+            }
+        }
+        storage::sync_folder_of(&folder)?;
+        Ok(folder)
+    }
+
+    fn with_suffix(&self, suffix: &str) -> Result<Vec<PathBuf>> {
+        Ok(storage::list(&self.folder)?
+            .into_iter()
+            .filter(|path| storage::name_of(path).ends_with(suffix))
+            .collect())
+    }
+}
+
+fn read_backup(path: &Path) -> Result<Backup> {
+    let manifest = Manifest::parse(&archive::read_manifest(path)?, path)?;
+    let archive_bytes = match storage::kind(path)? {
+        PathKind::File(bytes) => bytes,
+        _ => 0,
+    };
+    Ok(Backup {
+        path: path.to_path_buf(),
+        archive_bytes,
+        manifest,
+    })
+}
+
+/// Reads an archive to its end and compares its database with the manifest.
+pub fn verify(path: &Path, manifest: &Manifest, interrupt: &Interrupt) -> Result<()> {
+    unpack_into(path, manifest, &mut std::io::sink(), interrupt)
+}
+
+/// Unpacks a backup into a new private file, compared with the manifest.
+pub fn unpack(backup: &Backup, target: &Path, interrupt: &Interrupt) -> Result<()> {
+    let mut file = storage::create_new(target)?;
+    let unpacked = unpack_into(&backup.path, &backup.manifest, &mut file, interrupt);
+    if unpacked.is_err() {
+        storage::remove(target)?;
+    }
+    unpacked
+}
+
+fn unpack_into(
+    path: &Path,
+    manifest: &Manifest,
+    target: &mut impl std::io::Write,
+    interrupt: &Interrupt,
+) -> Result<()> {
+    let digest = archive::extract(path, target, &manifest.file, manifest.size_bytes, interrupt)?;
+    if digest != manifest.sha256 {
+        return Err(Error::BackupUnusable {
+            backup: path.to_path_buf(),
+            reason: format!(
+                "its database has the SHA-256 {digest}, the manifest says {}",
+                manifest.sha256
+            ),
+        });
+    }
+    Ok(())
+}
+
+/// Removes a database file of ours with everything that SQLite put beside it.
+pub fn discard_database(path: &Path) -> Result<()> {
+    for sidecar in SIDECARS {
+        storage::remove(&storage::sibling(path, sidecar))?;
+    }
+    storage::remove(path)
+}

@@ -1,0 +1,133 @@
+//! What the user types. Structs without logic.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const EXIT_CODES: &str = "Exit codes: 0 done or nothing to do · 1 unexpected, database unchanged · 2 wrong usage · \
+    3 migration files not acceptable · 4 database not acceptable · 5 migration or verification failed, database as before \
+    (proven) · 6 failed and NOT proven to be as before · 7 backup not usable · 75 not now, try again · 130/143 interrupted, \
+    rolled back";
+
+/// Moves a SQLite database from one schema revision to another, backup first.
+#[derive(Debug, Parser)]
+#[command(name = "safestep", version, after_help = EXIT_CODES, max_term_width = 110)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// Database: a path or URL [default: SAFESTEP_DATABASE, DATABASE_URL, $DATA_DIR/fastflow.db or data/fastflow.db]
+    #[arg(short, long, global = true, value_name = "PATH|URL")]
+    pub database: Option<String>,
+    /// Folder of the migrations [default: migrations]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub migrations: Option<PathBuf>,
+    /// Folder of the backups [default: backups]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub backups: Option<PathBuf>,
+    /// Configuration file [default: safestep.toml, if there is one]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// What to print on standard output
+    #[arg(long, global = true, value_enum, default_value_t = Output::Human)]
+    pub output: Output,
+    /// Longest wait for a lock, such as 500ms, 30s or 5m [default: 30s]
+    #[arg(long, global = true, value_name = "TIME")]
+    pub lock_timeout: Option<String>,
+    /// How many backups to keep [default: 10]
+    #[arg(long, global = true, value_name = "N")]
+    pub keep: Option<String>,
+    /// Folder of the rolling JSON log files [default: <backups>/logs]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub log_dir: Option<PathBuf>,
+    /// Do not ask
+    #[arg(short, long, global = true)]
+    pub yes: bool,
+    /// Say more on standard error
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+}
+
+/// The form of standard output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Human,
+    /// One JSON document; see docs/json.md.
+    Json,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// The job: bring the database to head, backup first
+    Run(Create),
+    /// Bring the database up to a revision, through the same job
+    Upgrade {
+        /// head, a number, an Alembic id or a unique prefix of it, +N, <rev>+N
+        #[arg(default_value = "head", allow_hyphen_values = true)]
+        revision: String,
+        #[command(flatten)]
+        create: Create,
+    },
+    /// Bring the database down to a revision, through the same job
+    Downgrade {
+        /// base, a number, an Alembic id or a unique prefix of it, -N, <rev>-N
+        #[arg(allow_hyphen_values = true)]
+        revision: String,
+    },
+    /// Put a backup back; what is there now is backed up first
+    Restore {
+        /// 'latest', an id, or the path of an archive
+        backup: String,
+    },
+    /// Take a backup and do nothing else
+    Backup,
+    /// Look at the backups
+    #[command(subcommand)]
+    Backups(Backups),
+    /// The revision that the database is at
+    Current {
+        /// Also how that is known and what is pending
+        #[arg(long)]
+        all: bool,
+    },
+    /// All revisions, and which of them are applied
+    History,
+    /// Look at locks and their holders, journal, disk, interrupted jobs and schema drift
+    Doctor,
+    /// Print a completion script for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+/// For commands that can make a database.
+#[derive(Debug, Args)]
+pub struct Create {
+    /// Build a new database where there is none
+    #[arg(long)]
+    pub create_if_missing: bool,
+}
+
+/// `safestep backups …`
+#[derive(Debug, Subcommand)]
+pub enum Backups {
+    /// All backups, oldest first
+    List,
+    /// One backup's manifest
+    Show {
+        /// 'latest', an id, or the path of an archive
+        #[arg(default_value = "latest")]
+        backup: String,
+    },
+}

@@ -1,0 +1,145 @@
+//! The only source of time: wall-clock stamps for names and records, and
+//! deadlines for every wait.
+
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, SecondsFormat, Utc};
+
+/// A moment in UTC, as it is written into names and records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Stamp(DateTime<Utc>);
+
+impl Stamp {
+    /// Now.
+    #[must_use]
+    pub fn now() -> Self {
+        Self(Utc::now())
+    }
+
+    /// For file names, sortable: `20261122T170000Z`.
+    #[must_use]
+    pub fn compact(self) -> String {
+        self.0.format("%Y%m%dT%H%M%SZ").to_string()
+    }
+
+    /// RFC 3339 with milliseconds: `2026-11-22T17:00:00.123Z`.
+    #[must_use]
+    pub fn rfc3339(self) -> String {
+        self.0.to_rfc3339_opts(SecondsFormat::Millis, true)
+    }
+
+    /// Seconds since 1970, for the time fields of an archive.
+    #[must_use]
+    pub fn unix_seconds(self) -> u64 {
+        u64::try_from(self.0.timestamp()).unwrap_or(0)
+    }
+}
+
+/// The end of a wait. Every wait in this program has one.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline {
+    started: Instant,
+    limit: Duration,
+}
+
+impl Deadline {
+    /// A wait that begins now and may take `limit`.
+    #[must_use]
+    pub fn after(limit: Duration) -> Self {
+        Self {
+            started: Instant::now(),
+            limit,
+        }
+    }
+
+    /// What is left of it; `None` once it has passed.
+    #[must_use]
+    pub fn remaining(&self) -> Option<Duration> {
+        self.limit
+            .checked_sub(self.started.elapsed())
+            .filter(|left| !left.is_zero())
+    }
+
+    /// How long the wait has lasted, in milliseconds.
+    #[must_use]
+    pub fn waited_ms(&self) -> u64 {
+        millis(self.started.elapsed())
+    }
+}
+
+/// Measures how long something takes.
+#[derive(Debug, Clone, Copy)]
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// Starts it.
+    #[must_use]
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Milliseconds since the start.
+    #[must_use]
+    pub fn elapsed_ms(&self) -> u64 {
+        millis(self.0.elapsed())
+    }
+
+    /// Nanoseconds since the start: the unit of `_sqlx_migrations.execution_time`.
+    #[must_use]
+    pub fn elapsed_ns(&self) -> i64 {
+        i64::try_from(self.0.elapsed().as_nanos()).unwrap_or(i64::MAX)
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Parses a duration as the configuration writes it: `500ms`, `30s`, `5m`, `1h`, or a number of seconds.
+///
+/// # Errors
+/// A sentence that says what is wrong with the text.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let text = text.trim();
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u64 = digits.parse().map_err(|_| {
+        format!("'{text}' is not a duration; write for example 500ms, 30s, 5m or 1h")
+    })?;
+    let overflow = || format!("'{text}' is too long a duration");
+    let seconds = |factor: u64| number.checked_mul(factor).ok_or_else(overflow);
+    let duration = match &text[digits.len()..] {
+        "ms" => Duration::from_millis(number),
+        "s" | "" => Duration::from_secs(number),
+        "m" => Duration::from_secs(seconds(60)?),
+        "h" => Duration::from_secs(seconds(3600)?),
+        unit => {
+            return Err(format!(
+                "'{unit}' in '{text}' is not a unit; use ms, s, m or h"
+            ));
+        }
+    };
+    if duration > Duration::from_hours(24 * 365) {
+        return Err(overflow());
+    }
+    Ok(duration)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_with_and_without_a_unit() {
+        assert_eq!(parse_duration("30s"), Ok(Duration::from_secs(30)));
+        assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(parse_duration("5m"), Ok(Duration::from_mins(5)));
+        assert_eq!(parse_duration(" 7 "), Ok(Duration::from_secs(7)));
+    }
+
+    #[test]
+    fn a_duration_that_makes_no_sense_is_refused_with_an_example() {
+        for text in ["", "s", "-1s", "3 weeks", "5y", "99999999999999999h", "1.5s"] {
+            assert!(parse_duration(text).is_err(), "{text:?} was accepted");
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! `doctor`: everything that an operator would look at, in one go, without changing anything.
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::Outcome;
+use super::current::{open, origin};
+use crate::catalog::Catalog;
+use crate::config::Config;
+use crate::enums::EnumMap;
+use crate::error::{Error, Result};
+use crate::history::History;
+use crate::migration::{Migrations, version_name};
+use crate::report::{Answer, amount, bytes};
+use crate::schema;
+use crate::sqlite::{self, Connection, FileFacts};
+use crate::storage::{self, JobLock, PathKind};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Level {
+    Ok,
+    Note,
+    Bad,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct Finding {
+    level: Level,
+    subject: &'static str,
+    message: String,
+}
+
+#[derive(Default)]
+struct Examination {
+    findings: Vec<Finding>,
+    failure: Option<Error>,
+}
+
+impl Examination {
+    fn add(&mut self, level: Level, subject: &'static str, message: impl Into<String>) {
+        self.findings.push(Finding {
+            level,
+            subject,
+            message: message.into(),
+        });
+    }
+
+    fn ok(&mut self, subject: &'static str, message: impl Into<String>) {
+        self.add(Level::Ok, subject, message);
+    }
+
+    fn note(&mut self, subject: &'static str, message: impl Into<String>) {
+        self.add(Level::Note, subject, message);
+    }
+
+    /// Notes a failure; the first one decides the exit code.
+    fn take<T>(&mut self, subject: &'static str, result: Result<T>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.add(Level::Bad, subject, format!("{error}\n{:>16}{}", "", error.hint()));
+                self.failure.get_or_insert(error);
+                None
+            }
+        }
+    }
+}
+
+pub(super) async fn doctor(config: &Config) -> Outcome {
+    let mut exam = Examination::default();
+    look_at_locks(config, &mut exam);
+    look_at_disk(config, &mut exam);
+    look_at_jobs(config, &mut exam);
+    let migrations = Migrations::read(&config.settings.migrations);
+    let migrations = exam.take("migrations", migrations);
+    let opened = open(config).await;
+    if let Some(mut connection) = exam.take("database", opened) {
+        look_at_file(config, &mut connection, &mut exam).await;
+        if let Some(migrations) = migrations {
+            look_at_revision(config, &mut connection, &migrations, &mut exam).await;
+        }
+        let closed = connection.close().await;
+        exam.take("database", closed);
+    }
+    let word = if exam.failure.is_some() { "problems" } else { "healthy" };
+    let facts = json!({ "database": config.settings.database, "findings": exam.findings });
+    let answer = Answer::new(word, &facts, text(&exam.findings));
+    (Some(answer), exam.failure.map_or(Ok(()), Err))
+}
+
+fn text(findings: &[Finding]) -> String {
+    findings
+        .iter()
+        .map(|finding| {
+            let mark = match finding.level {
+                Level::Ok => "ok  ",
+                Level::Note => "note",
+                Level::Bad => "BAD ",
+            };
+            format!("{mark} {:<10} {}\n", finding.subject, finding.message)
+        })
+        .collect()
+}
+
+fn look_at_locks(config: &Config, exam: &mut Examination) {
+    let database = &config.settings.database;
+    match JobLock::holder(database) {
+        Ok(None) => exam.ok("job lock", "no safestep job is running"),
+        Ok(Some(holder)) => exam.note("job lock", format!("a safestep job is running: {holder}")),
+        Err(error) => {
+            exam.take::<()>("job lock", Err(error));
+        }
+    }
+    let holders = storage::holders_of(database);
+    if holders.is_empty() {
+        exam.ok("holders", "no process visible from here has the file open");
+    }
+    for holder in holders {
+        exam.note("holders", holder.to_string());
+    }
+    for suffix in ["-wal", "-journal"] {
+        let path = storage::sibling(database, suffix);
+        if let Ok(PathKind::File(size)) = storage::kind(&path) {
+            if size > 0 {
+                exam.note("journal", format!("{} has {}", path.display(), bytes(size)));
+            }
+        }
+    }
+}
+
+fn look_at_disk(config: &Config, exam: &mut Examination) {
+    let settings = &config.settings;
+    for (subject, path) in [("disk", &settings.database), ("backups", &settings.backups)] {
+        if let Some(free) = exam.take(subject, storage::free_bytes(path)) {
+            exam.ok(subject, format!("{} free at {}", bytes(free), path.display()));
+        }
+    }
+}
+
+fn look_at_jobs(config: &Config, exam: &mut Examination) {
+    let catalog = Catalog::new(&config.settings.backups, &config.settings.database);
+    let Some(records) = exam.take("jobs", catalog.own_records()) else {
+        return;
+    };
+    for record in records.iter().filter(|record| record.outcome.is_none()) {
+        exam.note(
+            "jobs",
+            format!(
+                "job {} ({} -> {}, pid {}) runs or was cut short; the next run puts it right",
+                record.id, record.manifest.from, record.manifest.to, record.pid
+            ),
+        );
+    }
+    if let Some((good, bad)) = exam.take("backups", catalog.backups()) {
+        match good.last() {
+            Some(newest) => exam.ok(
+                "backups",
+                format!("{} backup(s), the newest {} of {}", good.len(), newest.manifest.id, newest.manifest.created_at),
+            ),
+            None => exam.note("backups", "there is none yet"),
+        }
+        for error in bad {
+            exam.note("backups", error.to_string());
+        }
+    }
+}
+
+async fn look_at_file(config: &Config, connection: &mut Connection, exam: &mut Examination) {
+    let facts = FileFacts::read(connection).await;
+    if let Some(facts) = exam.take("database", facts) {
+        exam.ok(
+            "database",
+            format!(
+                "{}: {}, journal mode {}",
+                config.settings.database.display(),
+                bytes(facts.size_bytes()),
+                facts.journal_mode
+            ),
+        );
+    }
+    let findings = sqlite::quick_check(connection).await;
+    match exam.take("integrity", findings) {
+        Some(findings) if findings.is_empty() => exam.ok("integrity", "quick_check found nothing wrong"),
+        Some(findings) => {
+            let path = config.settings.database.clone();
+            exam.take::<()>("integrity", Err(Error::Corrupt { path, findings }));
+        }
+        None => {}
+    }
+    let pages = sqlite::pages_available(connection).await;
+    let version = sqlite::sqlite_version(connection).await;
+    if let (Some(pages), Some(version)) = (exam.take("sqlite", pages), exam.take("sqlite", version)) {
+        let engine = if pages { "page-wise restore" } else { "restore by copy (built without sqlite_dbpage)" };
+        exam.ok("sqlite", format!("{version}, {engine}"));
+    }
+}
+
+async fn look_at_revision(
+    config: &Config,
+    connection: &mut Connection,
+    migrations: &Migrations,
+    exam: &mut Examination,
+) {
+    let history = History::read(connection, migrations).await;
+    let Some(history) = exam.take("revision", history) else {
+        return;
+    };
+    exam.ok(
+        "revision",
+        format!("{}, known from {}", version_name(history.current), origin(history.origin)),
+    );
+    let pending = migrations.between(history.current, migrations.head()).count();
+    if pending > 0 {
+        let count = i64::try_from(pending).unwrap_or(i64::MAX);
+        exam.note("revision", format!("{} pending", amount(count, "migration")));
+    }
+    let drift = drift(connection, migrations, &history).await;
+    if let Some(drift) = exam.take("drift", drift) {
+        if drift.is_empty() {
+            exam.ok("drift", "the schema is that of the revision");
+        }
+        for line in drift {
+            exam.note("drift", line);
+        }
+    }
+    let enums = enum_findings(config, connection).await;
+    for line in exam.take("enums", enums).unwrap_or_default() {
+        exam.note("enums", line);
+    }
+}
+
+async fn drift(
+    connection: &mut Connection,
+    migrations: &Migrations,
+    history: &History,
+) -> Result<Vec<String>> {
+    let found = schema::read(connection).await?;
+    let revisions = schema::build_all(migrations).await?;
+    let expected = revisions.iter().find(|revision| Some(revision.version) == history.current);
+    Ok(expected.map_or_else(Vec::new, |revision| {
+        schema::differences(&revision.schema, &found)
+            .iter()
+            .map(|difference| difference.problem.to_string())
+            .collect()
+    }))
+}
+
+async fn enum_findings(config: &Config, connection: &mut Connection) -> Result<Vec<String>> {
+    let map = EnumMap::read(&config.settings.migrations)?;
+    let found = schema::read(connection).await?;
+    let survey = map.survey(connection, &found).await?;
+    let changes = survey.changes.iter().map(|change| {
+        format!(
+            "{}.{}: {} with '{}' will become '{}'",
+            change.table, change.column, amount(change.rows, "row"), change.from, change.to
+        )
+    });
+    let unknown = survey.unknown.iter().chain(&survey.kept).map(ToString::to_string);
+    Ok(changes.chain(unknown).collect())
+}

@@ -1,0 +1,43 @@
+//! `run`, `upgrade`, `downgrade`, `backup`: the verbs that start a job.
+
+use super::Outcome;
+use crate::error::Result;
+use crate::job::{self, Context, Goal, Report};
+use crate::migration::Target;
+use crate::migrator::Direction;
+use crate::report::Answer;
+
+pub(super) async fn run(context: Context<'_>) -> Outcome {
+    migrate(context, &Goal::head()).await
+}
+
+pub(super) async fn upgrade(context: Context<'_>, revision: &str) -> Outcome {
+    migrate(context, &goal(revision, Direction::Up)).await
+}
+
+pub(super) async fn downgrade(context: Context<'_>, revision: &str) -> Outcome {
+    migrate(context, &goal(revision, Direction::Down)).await
+}
+
+pub(super) async fn backup(context: Context<'_>) -> Outcome {
+    let mut report = Report::default();
+    let result = job::backup(context, &mut report).await;
+    answer(&report, result)
+}
+
+fn goal(revision: &str, direction: Direction) -> Goal {
+    Goal {
+        target: Target::parse(revision),
+        direction: Some(direction),
+    }
+}
+
+async fn migrate(context: Context<'_>, goal: &Goal) -> Outcome {
+    let mut report = Report::default();
+    let result = job::migrate(context, goal, &mut report).await;
+    answer(&report, result)
+}
+
+pub(super) fn answer(report: &Report, result: Result<()>) -> Outcome {
+    (Some(Answer::of_job(report, result.is_err())), result)
+}

@@ -1,0 +1,74 @@
+//! One file a verb.
+
+mod backups;
+mod current;
+mod doctor;
+mod history;
+mod jobs;
+mod pages;
+mod restore;
+
+use crate::cli::{Backups, Command, Create};
+use crate::config::Config;
+use crate::error::Result;
+use crate::job::Context;
+use crate::report::Answer;
+
+pub use pages::{completions, man};
+
+/// An answer, and beside it the error of a job that failed with a report.
+pub type Outcome = (Option<Answer>, Result<()>);
+
+/// Runs a verb.
+pub async fn dispatch(command: &Command, config: &Config, context: Context<'_>, yes: bool) -> Outcome {
+    match command {
+        Command::Run(_) => jobs::run(context).await,
+        Command::Upgrade { revision, .. } => jobs::upgrade(context, revision).await,
+        Command::Downgrade { revision } => jobs::downgrade(context, revision).await,
+        Command::Restore { backup } => restore::restore(context, backup, yes).await,
+        Command::Backup => jobs::backup(context).await,
+        Command::Backups(Backups::List) => plain(backups::list(config)),
+        Command::Backups(Backups::Show { backup }) => plain(backups::show(config, backup)),
+        Command::Current { all } => plain(current::current(config, *all).await),
+        Command::History => plain(history::history(config).await),
+        Command::Doctor => doctor::doctor(config).await,
+        Command::Completions { shell } => plain(Ok(completions(*shell))),
+        Command::Man => plain(man()),
+    }
+}
+
+fn plain(result: Result<Answer>) -> Outcome {
+    match result {
+        Ok(answer) => (Some(answer), Ok(())),
+        Err(error) => (None, Err(error)),
+    }
+}
+
+/// The verb's name, for the JSON document.
+#[must_use]
+pub fn name(command: &Command) -> &'static str {
+    match command {
+        Command::Run(_) => "run",
+        Command::Upgrade { .. } => "upgrade",
+        Command::Downgrade { .. } => "downgrade",
+        Command::Restore { .. } => "restore",
+        Command::Backup => "backup",
+        Command::Backups(Backups::List) => "backups list",
+        Command::Backups(Backups::Show { .. }) => "backups show",
+        Command::Current { .. } => "current",
+        Command::History => "history",
+        Command::Doctor => "doctor",
+        Command::Completions { .. } => "completions",
+        Command::Man => "man",
+    }
+}
+
+/// Whether the verb may make a missing database.
+#[must_use]
+pub fn creates(command: &Command) -> bool {
+    match command {
+        Command::Run(Create { create_if_missing }) => *create_if_missing,
+        Command::Upgrade { create, .. } => create.create_if_missing,
+        _ => false,
+    }
+}

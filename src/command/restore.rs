@@ -1,0 +1,53 @@
+//! `restore`: asks on a terminal, wants `--yes` elsewhere.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+
+use super::Outcome;
+use super::jobs::answer;
+use crate::catalog::{Backup, Catalog};
+use crate::error::{Error, Result};
+use crate::job::{self, Context, Report};
+use crate::report::bytes;
+
+pub(super) async fn restore(context: Context<'_>, wanted: &str, yes: bool) -> Outcome {
+    let backup = match chosen(&context, wanted, yes) {
+        Ok(backup) => backup,
+        Err(error) => return (None, Err(error)),
+    };
+    let mut report = Report::default();
+    let result = job::restore(context, &backup, &mut report).await;
+    answer(&report, result)
+}
+
+fn chosen(context: &Context<'_>, wanted: &str, yes: bool) -> Result<Backup> {
+    let settings = context.settings;
+    let backup = Catalog::new(&settings.backups, &settings.database).select(wanted)?;
+    if yes || confirmed(context, &backup)? {
+        return Ok(backup);
+    }
+    Err(Error::Usage {
+        message: "the restore was not confirmed".into(),
+        hint: "Answer yes, or give --yes.".into(),
+    })
+}
+
+fn confirmed(context: &Context<'_>, backup: &Backup) -> Result<bool> {
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Ok(false);
+    }
+    let manifest = &backup.manifest;
+    let question = format!(
+        "Replace {} by the backup {} of {} (revision {}, {})?\nWhat is there now is backed up first. [yes/no] ",
+        context.settings.database.display(),
+        manifest.id,
+        manifest.created_at,
+        manifest.from,
+        bytes(manifest.size_bytes)
+    );
+    let mut line = String::new();
+    io::stderr()
+        .write_all(question.as_bytes())
+        .and_then(|()| io::stdin().lock().read_line(&mut line))
+        .map_err(Error::io("ask on", std::path::Path::new("the terminal")))?;
+    Ok(matches!(line.trim(), "y" | "yes"))
+}

@@ -1,0 +1,288 @@
+//! Where the settings come from: flags, then `SAFESTEP_*`, then `safestep.toml`, then `DATABASE_URL` or `DATA_DIR`,
+//! then `data/fastflow.db`. All environment variables are read here.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::clock::parse_duration;
+use crate::error::{Error, Result};
+use crate::job::Settings;
+use crate::storage::{self, PathKind};
+
+const DEFAULT_DATABASE: &str = "data/fastflow.db";
+const DEFAULT_MIGRATIONS: &str = "migrations";
+const DEFAULT_BACKUPS: &str = "backups";
+const DEFAULT_LOCK_TIMEOUT: Duration = Duration::from_secs(30);
+const DEFAULT_KEEP: usize = 10;
+const CONFIG_FILE: &str = "safestep.toml";
+const CONFIG_LIMIT_BYTES: u64 = 1024 * 1024;
+
+/// The settings as the command line gives them; what is missing comes from elsewhere.
+#[derive(Debug, Clone, Default)]
+pub struct Given {
+    /// `--database`: a path or URL.
+    pub database: Option<String>,
+    /// `--migrations`
+    pub migrations: Option<PathBuf>,
+    /// `--backups`
+    pub backups: Option<PathBuf>,
+    /// `--config`
+    pub config: Option<PathBuf>,
+    /// `--lock-timeout`
+    pub lock_timeout: Option<String>,
+    /// `--keep`
+    pub keep: Option<String>,
+    /// `--log-dir`
+    pub log_dir: Option<PathBuf>,
+    /// `--create-if-missing`
+    pub create_if_missing: bool,
+}
+
+/// Everything that a command needs to know.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// For the jobs.
+    pub settings: Settings,
+    /// Where the rolling log files go.
+    pub log_dir: PathBuf,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    database: Option<String>,
+    migrations: Option<PathBuf>,
+    backups: Option<PathBuf>,
+    lock_timeout: Option<String>,
+    keep: Option<usize>,
+    log_dir: Option<PathBuf>,
+}
+
+impl Config {
+    /// Resolves the settings. `env` looks up an environment variable.
+    pub fn resolve(given: &Given, env: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
+        let env = |name: &str| env(name).filter(|value| !value.is_empty());
+        let file = read_file(given, &env)?;
+        let path = |flag: &Option<PathBuf>, name: &str, file: Option<PathBuf>, default: &str| {
+            flag.clone()
+                .or_else(|| env(name).map(PathBuf::from))
+                .or(file)
+                .unwrap_or_else(|| default.into())
+        };
+        let backups = path(&given.backups, "SAFESTEP_BACKUPS", file.backups, DEFAULT_BACKUPS);
+        let settings = Settings {
+            database: storage::absolute(&database(given, &env, file.database)?)?,
+            migrations: path(
+                &given.migrations,
+                "SAFESTEP_MIGRATIONS",
+                file.migrations,
+                DEFAULT_MIGRATIONS,
+            ),
+            lock_timeout: lock_timeout(given, &env, file.lock_timeout)?,
+            keep: keep(given, &env, file.keep)?,
+            create_if_missing: given.create_if_missing,
+            backups: storage::absolute(&backups)?,
+        };
+        let logs = settings.backups.join("logs");
+        let log_dir = given
+            .log_dir
+            .clone()
+            .or_else(|| env("SAFESTEP_LOG_DIR").map(PathBuf::from))
+            .or(file.log_dir)
+            .unwrap_or(logs);
+        Ok(Self { settings, log_dir })
+    }
+}
+
+fn usage(message: impl Into<String>, hint: &str) -> Error {
+    Error::Usage {
+        message: message.into(),
+        hint: hint.to_owned(),
+    }
+}
+
+fn lock_timeout(
+    given: &Given,
+    env: &dyn Fn(&str) -> Option<String>,
+    file: Option<String>,
+) -> Result<Duration> {
+    let text = given
+        .lock_timeout
+        .clone()
+        .or_else(|| env("SAFESTEP_LOCK_TIMEOUT"))
+        .or(file);
+    match text {
+        None => Ok(DEFAULT_LOCK_TIMEOUT),
+        Some(text) => parse_duration(&text)
+            .map_err(|message| usage(message, "Set the lock timeout, for example --lock-timeout 30s.")),
+    }
+}
+
+fn keep(
+    given: &Given,
+    env: &dyn Fn(&str) -> Option<String>,
+    file: Option<usize>,
+) -> Result<usize> {
+    let number = match given.keep.clone().or_else(|| env("SAFESTEP_KEEP")) {
+        Some(text) => text
+            .parse()
+            .map_err(|_| usage(format!("'{text}' is not a number of backups"), "Give --keep a number of 1 or more."))?,
+        None => file.unwrap_or(DEFAULT_KEEP),
+    };
+    if number == 0 {
+        return Err(usage(
+            "0 backups cannot be kept: the newest good one always stays",
+            "Give --keep a number of 1 or more.",
+        ));
+    }
+    Ok(number)
+}
+
+fn read_file(given: &Given, env: &dyn Fn(&str) -> Option<String>) -> Result<File> {
+    let named = given
+        .config
+        .clone()
+        .or_else(|| env("SAFESTEP_CONFIG").map(PathBuf::from));
+    let path = match named {
+        Some(path) => path,
+        None if storage::kind(Path::new(CONFIG_FILE))? == PathKind::Missing => {
+            return Ok(File::default());
+        }
+        None => CONFIG_FILE.into(),
+    };
+    let wrong = |message: String| {
+        usage(
+            format!("{}: {message}", path.display()),
+            "The keys are database, migrations, backups, lock_timeout, keep and log_dir.",
+        )
+    };
+    let bytes = storage::read_bounded(&path, CONFIG_LIMIT_BYTES).map_err(|e| wrong(e.to_string()))?;
+    let text = String::from_utf8(bytes).map_err(|_| wrong("is not UTF-8".into()))?;
+    let mut file: File = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+    let folder = storage::folder_of(&path);
+    for entry in [&mut file.migrations, &mut file.backups, &mut file.log_dir] {
+        *entry = entry.take().map(|path| folder.join(path));
+    }
+    Ok(file)
+}
+
+fn database(
+    given: &Given,
+    env: &dyn Fn(&str) -> Option<String>,
+    file: Option<String>,
+) -> Result<PathBuf> {
+    let text = given
+        .database
+        .clone()
+        .or_else(|| env("SAFESTEP_DATABASE"))
+        .or(file)
+        .or_else(|| env("DATABASE_URL"));
+    match text {
+        Some(text) => database_path(&text),
+        None => Ok(env("DATA_DIR").map_or_else(
+            || DEFAULT_DATABASE.into(),
+            |folder| Path::new(&folder).join("fastflow.db"),
+        )),
+    }
+}
+
+/// A path, or a URL in SQLAlchemy's form (`sqlite:///relative`, `sqlite:////absolute`) or sqlx's (`sqlite:path`,
+/// `sqlite://path`). Three slashes are read as SQLAlchemy reads them.
+fn database_path(text: &str) -> Result<PathBuf> {
+    let Some((scheme, rest)) = text.split_once(':') else {
+        return Ok(text.into());
+    };
+    let base = scheme.split('+').next().unwrap_or(scheme);
+    if base != "sqlite" {
+        return if rest.starts_with("//") {
+            Err(Error::ForeignUrl {
+                scheme: base.to_owned(),
+            })
+        } else {
+            Ok(text.into())
+        };
+    }
+    let rest = rest.split('?').next().unwrap_or(rest);
+    let path = rest.strip_prefix("//").unwrap_or(rest);
+    let is_three_slashes = rest.starts_with("///");
+    let path = if is_three_slashes { &path[1..] } else { path };
+    if path.is_empty() || path == ":memory:" {
+        return Err(usage(
+            format!("'{text}' names no database file"),
+            "Give the path of a file: sqlite:///relative/path.db or sqlite:////absolute/path.db.",
+        ));
+    }
+    let absolute = Path::new("/").join(path);
+    if is_three_slashes && !Path::new(path).exists() && absolute.is_file() {
+        return Err(usage(
+            format!(
+                "'{text}' is {path} here for SQLAlchemy, which does not exist, and {} for sqlx, which does",
+                absolute.display()
+            ),
+            "Write four slashes for an absolute path: sqlite:////absolute/path.db.",
+        ));
+    }
+    Ok(path.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sqlalchemy_and_sqlx_urls_name_the_same_files() {
+        let path = |text| database_path(text).map(|path| path.display().to_string()).ok();
+        assert_eq!(path("data/app.db").as_deref(), Some("data/app.db"));
+        assert_eq!(path("sqlite:///data/app.db").as_deref(), Some("data/app.db"));
+        assert_eq!(path("sqlite+aiosqlite:///data/app.db").as_deref(), Some("data/app.db"));
+        assert_eq!(path("sqlite:////srv/app.db").as_deref(), Some("/srv/app.db"));
+        assert_eq!(path("sqlite:data/app.db").as_deref(), Some("data/app.db"));
+        assert_eq!(path("sqlite://data/app.db?mode=rwc").as_deref(), Some("data/app.db"));
+        assert_eq!(path("sqlite:/srv/app.db").as_deref(), Some("/srv/app.db"));
+    }
+
+    #[test]
+    fn a_postgresql_url_is_refused_with_exit_code_4() {
+        for text in ["postgresql://u:p@h/db", "postgres://h/db", "postgresql+psycopg://h/db", "mysql://h/db"] {
+            let error = database_path(text).expect_err("not ours");
+            assert_eq!(error.exit_code(), 4, "{text}");
+            assert!(!error.to_string().contains("u:p"), "the password is not printed");
+        }
+    }
+
+    #[test]
+    fn a_database_in_memory_is_no_file_to_migrate() {
+        for text in ["sqlite://", "sqlite::memory:", "sqlite:///:memory:"] {
+            assert_eq!(database_path(text).expect_err("no file").exit_code(), 2, "{text}");
+        }
+    }
+
+    #[test]
+    fn flags_come_before_the_environment_and_that_before_the_default() {
+        let env = |name: &str| match name {
+            "SAFESTEP_BACKUPS" => Some("/from-env".to_owned()),
+            "DATABASE_URL" => Some("sqlite:////from-url.db".to_owned()),
+            _ => None,
+        };
+        let config = Config::resolve(&Given::default(), &env).expect("good");
+        assert_eq!(config.settings.backups, Path::new("/from-env"));
+        assert_eq!(config.settings.database, Path::new("/from-url.db"));
+        let given = Given {
+            backups: Some("/from-flag".into()),
+            database: Some("/flag.db".into()),
+            ..Given::default()
+        };
+        let config = Config::resolve(&given, &env).expect("good");
+        assert_eq!(config.settings.backups, Path::new("/from-flag"));
+        assert_eq!(config.settings.database, Path::new("/flag.db"));
+    }
+
+    #[test]
+    fn data_dir_names_the_folder_of_fastflow_db() {
+        let env = |name: &str| (name == "DATA_DIR").then(|| "/srv/data".to_owned());
+        let config = Config::resolve(&Given::default(), &env).expect("good");
+        assert_eq!(config.settings.database, Path::new("/srv/data/fastflow.db"));
+    }
+}

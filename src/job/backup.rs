@@ -1,0 +1,85 @@
+//! `safestep backup`: a snapshot and nothing else. Writers go on in WAL mode.
+
+use super::keep::{self, Keeping};
+use super::report::Report;
+use super::{Context, Phases};
+use crate::catalog::Purpose;
+use crate::error::{Error, Result};
+use crate::history::History;
+use crate::migration::{Migrations, version_name};
+use crate::snapshot;
+use crate::sqlite::{self, Access, Connection, FileFacts};
+use crate::verify::Inventory;
+
+/// Takes a backup of the database as it stands, whatever revision it is at.
+pub async fn backup(context: Context<'_>, report: &mut Report) -> Result<()> {
+    let mut phases = Phases::new(context.monitor);
+    report.database = context.database().display().to_string();
+    let result = go(&context, &mut phases, report).await;
+    phases.end(report);
+    report.outcome = if result.is_ok() { "backed_up" } else { "failed" };
+    result
+}
+
+async fn go(context: &Context<'_>, phases: &mut Phases<'_>, report: &mut Report) -> Result<()> {
+    context.require_database()?;
+    phases.begin("job lock", report);
+    let _lock = context.job_lock().await?;
+    let _catalog = context.catalog_lock().await?;
+    phases.begin("snapshot", report);
+    // Not read-only: a hot journal may have to be rolled back first.
+    let mut live = Connection::open(context.database(), Access::ReadWrite, context.interrupt).await?;
+    let snapshot = take(context, &mut live, report).await;
+    live.close().await?;
+    let snapshot = snapshot?;
+    phases.begin("archive", report);
+    let keeping = Keeping::start(&context.catalog(), &snapshot);
+    keep::settle(keeping, &snapshot, context.interrupt, report).await?;
+    context.interrupt.check()?;
+    if report.backup.is_none() {
+        return Err(Error::BackupUnusable {
+            backup: snapshot.slot.archive(),
+            reason: report.warnings.iter().map(ToString::to_string).collect(),
+        });
+    }
+    phases.begin("prune", report);
+    context.catalog().prune(context.settings.keep).map(|_| ())
+}
+
+async fn take(
+    context: &Context<'_>,
+    live: &mut Connection,
+    report: &mut Report,
+) -> Result<snapshot::Snapshot> {
+    // An open read transaction pins one state: commits of others cannot make the copy start over.
+    live.run("begin to read", "BEGIN").await?;
+    let facts = FileFacts::read(live).await?;
+    let catalog = context.catalog();
+    snapshot::require_room(&catalog, context.database(), &facts)?;
+    let revision = revision(context, live).await;
+    report.from = Some(revision.clone());
+    let request = snapshot::Request {
+        catalog: &catalog,
+        database: context.database(),
+        purpose: Purpose::Manual,
+        facts: &facts,
+        from: revision.clone(),
+        to: revision,
+        rows: Inventory::take(live).await?.rows,
+    };
+    let taken =
+        snapshot::take(live, request, context.deadline(), context.interrupt, context.monitor).await;
+    sqlite::rollback(live).await?;
+    taken
+}
+
+/// A backup must be possible even where the migrations are missing or do not fit.
+async fn revision(context: &Context<'_>, live: &mut Connection) -> String {
+    let Ok(migrations) = Migrations::read(&context.settings.migrations) else {
+        return "unknown".into();
+    };
+    match History::read(live, &migrations).await {
+        Ok(history) => version_name(history.current),
+        Err(_) => "unknown".into(),
+    }
+}

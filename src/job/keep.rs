@@ -1,0 +1,91 @@
+//! Turning the raw snapshot into a backup while the job goes on.
+
+use tokio::task::JoinHandle;
+
+use super::report::{BackupSummary, Report};
+use crate::catalog::{self, Backup, Catalog};
+use crate::error::{Error, Problem, Result};
+use crate::snapshot::Snapshot;
+use crate::sqlite::Interrupt;
+
+/// A snapshot that is being archived on another thread.
+pub(super) struct Keeping {
+    task: JoinHandle<Result<Kept>>,
+    interrupt: Interrupt,
+}
+
+/// Where the content of a snapshot is kept.
+pub(super) struct Kept {
+    pub(super) backup: Backup,
+    /// It is an earlier backup of the same content.
+    pub(super) reused: bool,
+}
+
+impl Keeping {
+    /// Starts. A job that fails again and again on the same state finds its first snapshot and makes no second archive.
+    pub(super) fn start(catalog: &Catalog, snapshot: &Snapshot) -> Self {
+        let interrupt = Interrupt::default();
+        let (catalog, snapshot, stop) = (catalog.clone(), snapshot.clone(), interrupt.clone());
+        let task = tokio::task::spawn_blocking(move || keep(&catalog, &snapshot, &stop));
+        Self { task, interrupt }
+    }
+
+    /// Waits for the archive. After a signal it is given up: the raw snapshot stays and the next job archives it.
+    pub(super) async fn finish(self, signal: &Interrupt) -> Result<Kept> {
+        if let Some(number) = signal.signal() {
+            self.interrupt.raise(number);
+        }
+        let mut task = self.task;
+        loop {
+            tokio::select! {
+                done = &mut task => return done.unwrap_or_else(|panic| Err(Error::Usage {
+                    message: format!("the archiving thread died: {panic}"),
+                    hint: "This is a defect of safestep; please report it.".into(),
+                })),
+                () = tokio::time::sleep(std::time::Duration::from_millis(50)) => {
+                    if let Some(number) = signal.signal() {
+                        self.interrupt.raise(number);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn keep(catalog: &Catalog, snapshot: &Snapshot, interrupt: &Interrupt) -> Result<Kept> {
+    if let Some(twin) = catalog.twin_of(&snapshot.manifest)? {
+        if catalog::verify(&twin.path, &twin.manifest, interrupt).is_ok() {
+            return Ok(Kept {
+                backup: twin,
+                reused: true,
+            });
+        }
+    }
+    let backup = catalog.archive(&snapshot.slot, &snapshot.manifest, interrupt)?;
+    Ok(Kept {
+        backup,
+        reused: false,
+    })
+}
+
+/// Waits for the archive and reports it; then the raw snapshot may go. An archive that fails is a warning: the job's
+/// own outcome stands, and the raw snapshot stays.
+pub(super) async fn settle(keeping: Keeping, snapshot: &Snapshot, signal: &Interrupt, report: &mut Report) -> Result<Option<String>> {
+    match keeping.finish(signal).await {
+        Ok(kept) => {
+            catalog::discard_database(&snapshot.path())?;
+            report.backup = Some(BackupSummary::of(&kept.backup, kept.reused));
+            Ok(kept.reused.then_some(kept.backup.manifest.id))
+        }
+        Err(error) => {
+            report.warnings.push(Problem::new(
+                "backup",
+                format!(
+                    "the snapshot could not be archived ({error}); it stays uncompressed at {} and the next job archives it",
+                    snapshot.path().display()
+                ),
+            ));
+            Ok(None)
+        }
+    }
+}

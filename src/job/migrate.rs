@@ -1,0 +1,382 @@
+//! The main job: from one revision to another, backup first.
+
+use super::keep::{self, Keeping};
+use super::recover::recover;
+use super::report::Report;
+use super::run::{Before, Goal, Run};
+use super::{Context, draft};
+use crate::catalog::{Catalog, JobKind, JobRecord, Outcome, Purpose};
+use crate::clock::Stopwatch;
+use crate::error::{Error, Result};
+use crate::history::{self, History};
+use crate::migration::version_name;
+use crate::migrator::{self, Plan, Protection};
+use crate::restore::{Restorer, data_version};
+use crate::snapshot::{self, Snapshot};
+use crate::sqlite::{self, Access, Begin, Connection, FileFacts};
+use crate::storage;
+
+const SAVEPOINT: &str = "safestep_job";
+
+/// Brings the database to the goal. The report tells what was done, also when it fails.
+pub async fn migrate(context: Context<'_>, goal: &Goal, report: &mut Report) -> Result<()> {
+    let mut run = Run::prepare(context, goal, report)?;
+    let result = go(&mut run).await;
+    run.end();
+    if result.is_err() {
+        report.outcome = "failed";
+    }
+    result
+}
+
+async fn go(run: &mut Run<'_>) -> Result<()> {
+    let context = run.context;
+    if !context.look_at_database()? {
+        if !context.settings.create_if_missing {
+            return context.require_database();
+        }
+        storage::make_folder(&storage::folder_of(context.database()))?;
+        let _lock = context.job_lock().await?;
+        if !context.look_at_database()? {
+            return draft::create(run).await;
+        }
+    }
+    run.phase("look");
+    if context.catalog().is_settled()? && look(run).await?.is_some_and(|look| look.done) {
+        run.report.outcome = "nothing_to_do";
+        return Ok(());
+    }
+    run.phase("job lock");
+    let _lock = context.job_lock().await?;
+    let _catalog = context.catalog_lock().await?;
+    recover(&context, &run.migrations, run.report).await?;
+    let exclusive = look(run).await?.is_some_and(|look| look.non_transactional);
+    change(run, exclusive).await
+}
+
+struct Look {
+    done: bool,
+    non_transactional: bool,
+}
+
+/// Looks without a lock and without writing. `None` where only a writer can look: a hot journal has to be rolled back.
+async fn look(run: &mut Run<'_>) -> Result<Option<Look>> {
+    let context = run.context;
+    let opened = Connection::open(context.database(), Access::ReadOnly, context.interrupt).await;
+    let Ok(mut connection) = opened else {
+        return Ok(None);
+    };
+    let looked = look_through(run, &mut connection).await;
+    connection.close().await?;
+    match looked {
+        Err(Error::Sqlite { .. }) => Ok(None),
+        other => other.map(Some),
+    }
+}
+
+async fn look_through(run: &mut Run<'_>, connection: &mut Connection) -> Result<Look> {
+    FileFacts::read(connection).await?;
+    let history = History::read(connection, &run.migrations).await?;
+    let target = run.goal.resolve(&run.migrations, history.current)?;
+    let plan = Plan::new(&run.migrations, history.current, target);
+    let non_transactional = plan.is_non_transactional();
+    Ok(Look {
+        done: run.is_done(connection, &history).await?,
+        non_transactional,
+    })
+}
+
+/// The part under the write lock.
+async fn change(run: &mut Run<'_>, exclusive: bool) -> Result<()> {
+    let context = run.context;
+    run.phase("lock");
+    let access = if exclusive { Access::Exclusive } else { Access::ReadWrite };
+    let mut live = Connection::open(context.database(), access, context.interrupt).await?;
+    let kind = if exclusive { Begin::Exclusive } else { Begin::Immediate };
+    sqlite::begin(&mut live, kind, context.deadline(), context.interrupt, context.wait_notice()).await?;
+    let blocked = Stopwatch::start();
+    let changed = change_locked(run, &mut live, exclusive, blocked).await;
+    let rolled_back = sqlite::rollback(&mut live).await;
+    live.close().await?;
+    if run.report.blocked_ms == 0 {
+        run.report.blocked_ms = blocked.elapsed_ms();
+    }
+    let changed = changed?;
+    rolled_back?;
+    finish(run, changed).await
+}
+
+/// What is left to do when the lock is given up.
+struct Changed {
+    snapshot: Snapshot,
+    record: JobRecord,
+    keeping: Keeping,
+    failure: Option<Error>,
+}
+
+async fn change_locked(
+    run: &mut Run<'_>,
+    live: &mut Connection,
+    exclusive: bool,
+    blocked: Stopwatch,
+) -> Result<Option<Changed>> {
+    let context = run.context;
+    let facts = FileFacts::read(live).await?;
+    let history = History::read(live, &run.migrations).await?;
+    if run.is_done(live, &history).await? {
+        run.report.outcome = "nothing_to_do";
+        return Ok(None);
+    }
+    let migrations = run.migrations.clone();
+    let target = run.goal.resolve(&migrations, history.current)?;
+    let plan = Plan::new(&migrations, history.current, target);
+    run.announce(plan.from, plan.to);
+    if plan.is_non_transactional() != exclusive {
+        // Another migrator came between the look and the lock.
+        return Err(Error::Locked {
+            path: context.database().to_path_buf(),
+            waited_ms: 0,
+            holders: storage::holders_of(context.database()),
+        });
+    }
+    let catalog = context.catalog();
+    catalog.prepare()?;
+    snapshot::require_room(&catalog, context.database(), &facts)?;
+    let before = Before::take(live).await?;
+    let work = Work {
+        plan: &plan,
+        history: &history,
+        before: &before,
+        facts: &facts,
+        catalog: &catalog,
+        blocked,
+    };
+    if exclusive {
+        work.non_transactional(run, live).await.map(Some)
+    } else {
+        work.transactional(run, live).await.map(Some)
+    }
+}
+
+/// A job that holds its lock and knows its plan.
+struct Work<'w> {
+    plan: &'w Plan<'w>,
+    history: &'w History,
+    before: &'w Before,
+    facts: &'w FileFacts,
+    catalog: &'w Catalog,
+    blocked: Stopwatch,
+}
+
+impl Work<'_> {
+    async fn transactional(&self, run: &mut Run<'_>, live: &mut Connection) -> Result<Changed> {
+        let context = run.context;
+        run.phase("snapshot");
+        let mut reader = Connection::open(context.database(), Access::ReadOnly, context.interrupt).await?;
+        let snapshot = self.snapshot(run, &mut reader).await?;
+        let version = data_version(&mut reader).await?;
+        let (record, keeping) = self.open_record(&snapshot, JobKind::Transactional)?;
+        let result = self.in_transaction(run, live, &snapshot).await;
+        let failure = match result {
+            Ok(()) => None,
+            Err(cause) => {
+                context.interrupt.shield();
+                run.phase("undo");
+                let undone = restorer(&context, &snapshot)
+                    .undo_transaction(live, SAVEPOINT, &mut reader, version)
+                    .await;
+                Some(self.judge(run, cause, undone, &snapshot))
+            }
+        };
+        run.report.blocked_ms = self.blocked.elapsed_ms();
+        reader.close().await?;
+        Ok(Changed {
+            snapshot,
+            record,
+            keeping,
+            failure,
+        })
+    }
+
+    async fn in_transaction(
+        &self,
+        run: &mut Run<'_>,
+        live: &mut Connection,
+        snapshot: &Snapshot,
+    ) -> Result<()> {
+        live.run("set a savepoint", &format!("SAVEPOINT {SAVEPOINT}")).await?;
+        let protection = Protection::Snapshot(snapshot);
+        let timings = run.apply(live, self.plan, protection, self.before).await?;
+        self.commit(run, live, &timings).await
+    }
+
+    async fn non_transactional(&self, run: &mut Run<'_>, live: &mut Connection) -> Result<Changed> {
+        let context = run.context;
+        // In EXCLUSIVE locking mode the lock stays when the transaction ends.
+        sqlite::rollback(live).await?;
+        run.phase("snapshot");
+        let snapshot = self.snapshot(run, live).await?;
+        let (record, keeping) = self.open_record(&snapshot, JobKind::NonTransactional)?;
+        let result = self.outside_transaction(run, live, &snapshot).await;
+        let failure = match result {
+            Ok(()) => None,
+            Err(cause) => {
+                context.interrupt.shield();
+                run.phase("restore");
+                let restored = restorer(&context, &snapshot).put_back(live).await;
+                Some(self.judge(run, cause, restored, &snapshot))
+            }
+        };
+        Ok(Changed {
+            snapshot,
+            record,
+            keeping,
+            failure,
+        })
+    }
+
+    async fn outside_transaction(
+        &self,
+        run: &mut Run<'_>,
+        live: &mut Connection,
+        snapshot: &Snapshot,
+    ) -> Result<()> {
+        let context = run.context;
+        run.phase("migrate");
+        let timings = migrator::apply_outside_transaction(
+            live,
+            self.plan,
+            Protection::Snapshot(snapshot),
+            context.deadline(),
+            context.interrupt,
+            context.monitor,
+        )
+        .await?;
+        sqlite::begin(live, Begin::Immediate, context.deadline(), context.interrupt, || ()).await?;
+        run.normalise_and_verify(live, self.plan, self.before).await?;
+        self.commit(run, live, &timings).await
+    }
+
+    async fn commit(
+        &self,
+        run: &mut Run<'_>,
+        live: &mut Connection,
+        timings: &[history::Timing],
+    ) -> Result<()> {
+        let context = run.context;
+        run.phase("commit");
+        history::write(live, &run.migrations, self.history, self.plan.to, timings).await?;
+        context.interrupt.check()?;
+        sqlite::commit(live, context.deadline(), context.interrupt, context.wait_notice()).await?;
+        context.interrupt.shield();
+        run.record_applied(self.plan, timings);
+        Ok(())
+    }
+
+    async fn snapshot(&self, run: &Run<'_>, source: &mut Connection) -> Result<Snapshot> {
+        let context = run.context;
+        let request = snapshot::Request {
+            catalog: self.catalog,
+            database: context.database(),
+            purpose: Purpose::Migration,
+            facts: self.facts,
+            from: version_name(self.plan.from),
+            to: version_name(self.plan.to),
+            rows: self.before.inventory.rows.clone(),
+        };
+        snapshot::take(source, request, context.deadline(), context.interrupt, context.monitor).await
+    }
+
+    /// From here on the database may change: the record is durable, and compression goes on beside.
+    fn open_record(&self, snapshot: &Snapshot, kind: JobKind) -> Result<(JobRecord, Keeping)> {
+        let record = self.catalog.new_record(&snapshot.slot, kind, &snapshot.manifest);
+        record.write(&snapshot.slot.record())?;
+        Ok((record, Keeping::start(self.catalog, snapshot)))
+    }
+
+    /// The failure to report: the cause, or that the database could not be proven to be as before.
+    fn judge(
+        &self,
+        run: &mut Run<'_>,
+        cause: Error,
+        undone: Result<crate::restore::Proof>,
+        snapshot: &Snapshot,
+    ) -> Error {
+        run.report.normalised.clear();
+        match undone {
+            Ok(proof) => {
+                run.report.proof = Some(proof);
+                cause
+            }
+            Err(error) => Error::NotProven {
+                cause: Box::new(cause),
+                detail: error.to_string(),
+                backup: snapshot.slot.archive(),
+            },
+        }
+    }
+}
+
+fn restorer<'a>(context: &Context<'a>, snapshot: &Snapshot) -> Restorer<'a> {
+    Restorer {
+        snapshot: snapshot.path(),
+        journal_mode: snapshot.manifest.journal_mode.clone(),
+        deadline: context.deadline(),
+        interrupt: context.interrupt,
+        monitor: context.monitor,
+    }
+}
+
+/// Writes the outcome, waits for the archive, and prunes.
+async fn finish(run: &mut Run<'_>, changed: Option<Changed>) -> Result<()> {
+    let Some(mut changed) = changed else {
+        return Ok(());
+    };
+    let context = run.context;
+    if changed.failure.is_none() {
+        run.phase("check");
+        changed.failure = check_committed(run, &changed.snapshot).await.err();
+    }
+    run.report.outcome = match (&changed.failure, run.report.applied.is_empty()) {
+        (Some(_), _) => "failed",
+        (None, false) => "migrated",
+        (None, true) if run.report.normalised.is_empty() => "adopted",
+        (None, true) => "normalised",
+    };
+    let path = changed.snapshot.slot.record();
+    let outcome = Outcome::now(run.report.outcome, changed.failure.as_ref());
+    changed.record.clone().close(&path, outcome.clone())?;
+    run.phase("archive");
+    let same_as = keep::settle(changed.keeping, &changed.snapshot, context.interrupt, run.report).await?;
+    if same_as.is_some() {
+        changed.record.same_as = same_as;
+        changed.record.close(&path, outcome)?;
+    }
+    run.phase("prune");
+    context.catalog().prune(context.settings.keep)?;
+    changed.failure.map_or(Ok(()), Err)
+}
+
+/// Reads the committed history through a new connection.
+async fn check_committed(run: &Run<'_>, snapshot: &Snapshot) -> Result<()> {
+    let context = run.context;
+    let mut fresh = Connection::open(context.database(), Access::ReadOnly, context.interrupt).await?;
+    let seen = History::read(&mut fresh, &run.migrations).await;
+    fresh.close().await?;
+    let seen = seen?;
+    if Some(version_name(seen.current)) == run.report.to && seen.in_step {
+        return Ok(());
+    }
+    let detail = format!(
+        "after the commit the history says {}",
+        version_name(seen.current)
+    );
+    Err(Error::NotProven {
+        cause: Box::new(Error::VerificationFailed {
+            problems: Vec::new(),
+        }),
+        detail,
+        backup: snapshot.slot.archive(),
+    })
+}
+

@@ -1,0 +1,166 @@
+//! The jobs: the only modules that know the order in which things happen.
+//!
+//! ```text
+//! check files -> job lock -> recover -> open, preflight -> write lock -> history under the lock
+//!   -> snapshot, fsync, read back -> job record -> migrate -> normalise -> verify -> history -> COMMIT
+//!   -> verify again -> outcome -> archive -> prune -> report
+//! ```
+
+mod backup;
+mod draft;
+mod keep;
+mod migrate;
+mod recover;
+mod report;
+mod restore;
+mod run;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::catalog::Catalog;
+use crate::clock::{Deadline, Stopwatch};
+use crate::error::{Error, Result};
+use crate::monitor::Monitor;
+use crate::sqlite::Interrupt;
+use crate::storage::{self, JobLock, PathKind};
+
+pub use backup::backup;
+pub use migrate::migrate;
+pub use report::{Applied, BackupSummary, Phase, Report};
+pub use restore::restore;
+pub use run::Goal;
+
+/// What every job needs to know.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The live database, absolute.
+    pub database: PathBuf,
+    /// The folder of migrations.
+    pub migrations: PathBuf,
+    /// The folder below which the backups go.
+    pub backups: PathBuf,
+    /// The longest wait for any one lock.
+    pub lock_timeout: Duration,
+    /// How many backups stay.
+    pub keep: usize,
+    /// Whether a missing database is made.
+    pub create_if_missing: bool,
+}
+
+/// A job's surroundings.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// What it works on.
+    pub settings: &'a Settings,
+    /// The wish to stop.
+    pub interrupt: &'a Interrupt,
+    /// Hears what is going on.
+    pub monitor: &'a dyn Monitor,
+}
+
+impl Context<'_> {
+    fn database(&self) -> &Path {
+        &self.settings.database
+    }
+
+    fn deadline(&self) -> Deadline {
+        Deadline::after(self.settings.lock_timeout)
+    }
+
+    fn catalog(&self) -> Catalog {
+        Catalog::new(&self.settings.backups, self.database())
+    }
+
+    async fn job_lock(&self) -> Result<JobLock> {
+        JobLock::acquire(self.database(), self.deadline(), self.job_notice()).await
+    }
+
+    async fn catalog_lock(&self) -> Result<JobLock> {
+        let catalog = self.catalog();
+        catalog.prepare()?;
+        JobLock::acquire_folder(catalog.folder(), self.deadline(), self.job_notice()).await
+    }
+
+    fn job_notice(&self) -> impl FnMut() -> Result<()> {
+        let mut told = false;
+        move || {
+            if !told {
+                self.monitor.notice("waiting for another safestep job to finish");
+                told = true;
+            }
+            self.interrupt.check()
+        }
+    }
+
+    /// Says once who is in the way.
+    fn wait_notice(&self) -> impl FnMut() {
+        let mut told = false;
+        move || {
+            if !told {
+                let holders = storage::holders_of(self.database());
+                let names: Vec<String> = holders.iter().map(ToString::to_string).collect();
+                let who = if names.is_empty() {
+                    "a process that cannot be seen from here".to_owned()
+                } else {
+                    names.join(", ")
+                };
+                self.monitor.notice(&format!("waiting for the database, which is held by {who}"));
+                told = true;
+            }
+        }
+    }
+
+    /// Refuses what is no regular file. Whether the database exists.
+    fn look_at_database(&self) -> Result<bool> {
+        let unusable = |detail: &str| Error::NotADatabase {
+            path: self.database().to_path_buf(),
+            detail: detail.to_owned(),
+        };
+        match storage::kind(self.database())? {
+            PathKind::File(_) => Ok(true),
+            PathKind::Missing => Ok(false),
+            PathKind::Folder => Err(unusable("it is a folder")),
+            PathKind::Special => Err(unusable("it is no regular file")),
+        }
+    }
+
+    fn require_database(&self) -> Result<()> {
+        if self.look_at_database()? {
+            return Ok(());
+        }
+        Err(Error::DatabaseMissing {
+            path: self.database().to_path_buf(),
+        })
+    }
+}
+
+/// Measures the phases of a job into its report.
+struct Phases<'a> {
+    monitor: &'a dyn Monitor,
+    running: Option<(&'static str, Stopwatch)>,
+}
+
+impl<'a> Phases<'a> {
+    fn new(monitor: &'a dyn Monitor) -> Self {
+        Self {
+            monitor,
+            running: None,
+        }
+    }
+
+    fn begin(&mut self, name: &'static str, report: &mut Report) {
+        self.end(report);
+        self.monitor.phase(name);
+        self.running = Some((name, Stopwatch::start()));
+    }
+
+    fn end(&mut self, report: &mut Report) {
+        if let Some((name, watch)) = self.running.take() {
+            report.phases.push(Phase {
+                name,
+                ms: watch.elapsed_ms(),
+            });
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! What a job did: the facts behind the human output and the JSON document.
+
+use serde::Serialize;
+
+use crate::catalog::Backup;
+use crate::enums::Normalised;
+use crate::error::Problem;
+use crate::migrator::Direction;
+use crate::restore::Proof;
+
+/// Filled in as the job goes, so that it tells of a failed job, too.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Report {
+    /// `migrated`, `normalised`, `adopted`, `created`, `nothing_to_do`, `restored`, `backed_up`, `failed`.
+    pub outcome: &'static str,
+    /// The database's path.
+    pub database: String,
+    /// The revision before; `none` when nothing was applied.
+    pub from: Option<String>,
+    /// The revision after; on failure, where it was going.
+    pub to: Option<String>,
+    /// The migrations that were run.
+    pub applied: Vec<Applied>,
+    /// The enum values that were put right.
+    pub normalised: Vec<Normalised>,
+    /// Things to know that are no failure.
+    pub warnings: Vec<Problem>,
+    /// The backup that was made, or that already held this state.
+    pub backup: Option<BackupSummary>,
+    /// After a failure or a restore: that the database equals the snapshot.
+    pub proof: Option<Proof>,
+    /// What was found of earlier jobs that were cut short, and what was done about it.
+    pub recovered: Vec<String>,
+    /// How long each phase took.
+    pub phases: Vec<Phase>,
+    /// How long writers were kept out, in milliseconds.
+    pub blocked_ms: u64,
+}
+
+/// A migration that was run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Applied {
+    /// Its number.
+    pub version: String,
+    /// What its file name says.
+    pub description: String,
+    /// Up or down.
+    pub direction: Direction,
+    /// Milliseconds.
+    pub ms: u64,
+}
+
+/// A phase and its time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Phase {
+    /// Its name.
+    pub name: &'static str,
+    /// Milliseconds.
+    pub ms: u64,
+}
+
+/// Where a backup is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BackupSummary {
+    /// The short name that `restore` takes.
+    pub id: String,
+    /// The archive.
+    pub path: String,
+    /// Bytes of the archive.
+    pub archive_bytes: u64,
+    /// Bytes of the database in it.
+    pub database_bytes: u64,
+    /// Whether it is an earlier backup of the same content, kept instead of a second copy.
+    pub reused: bool,
+}
+
+impl BackupSummary {
+    pub(super) fn of(backup: &Backup, reused: bool) -> Self {
+        Self {
+            id: backup.manifest.id.clone(),
+            path: backup.path.display().to_string(),
+            archive_bytes: backup.archive_bytes,
+            database_bytes: backup.manifest.size_bytes,
+            reused,
+        }
+    }
+}

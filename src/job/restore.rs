@@ -1,0 +1,199 @@
+//! `safestep restore`: a backup over the live database, which is itself backed up first.
+
+use super::keep::{self, Keeping};
+use super::report::Report;
+use super::{Context, Phases};
+use crate::catalog::{self, Backup, JobKind, Outcome, Purpose, discard_database};
+use crate::clock::{Stamp, Stopwatch};
+use crate::error::{Error, Problem, Result};
+use crate::restore::{Proof, Restorer};
+use crate::snapshot::{self, Snapshot};
+use crate::sqlite::{self, Access, Begin, Connection, FileFacts};
+use crate::storage::{self, Ownership};
+
+/// Puts `backup` back.
+///
+/// # Errors
+/// [`Error::BackupUnusable`] before anything is touched; [`Error::NotProven`] when the result differs from the backup.
+pub async fn restore(context: Context<'_>, backup: &Backup, report: &mut Report) -> Result<()> {
+    let mut phases = Phases::new(context.monitor);
+    report.database = context.database().display().to_string();
+    report.to = Some(backup.manifest.from.clone());
+    let result = go(&context, backup, &mut phases, report).await;
+    phases.end(report);
+    report.outcome = if result.is_ok() { "restored" } else { "failed" };
+    result
+}
+
+async fn go(
+    context: &Context<'_>,
+    backup: &Backup,
+    phases: &mut Phases<'_>,
+    report: &mut Report,
+) -> Result<()> {
+    context.look_at_database()?;
+    phases.begin("job lock", report);
+    let _lock = context.job_lock().await?;
+    let _catalog = context.catalog_lock().await?;
+    let catalog = context.catalog();
+    catalog.sweep()?;
+    phases.begin("unpack", report);
+    storage::require_free(catalog.folder(), backup.manifest.size_bytes.saturating_mul(2))?;
+    let slot = catalog.new_slot(Stamp::now(), "restore", &backup.manifest.from);
+    let unpacked = slot.unpacked();
+    catalog::unpack(backup, &unpacked, context.interrupt)?;
+    let restorer = Restorer {
+        snapshot: unpacked.clone(),
+        journal_mode: String::new(),
+        deadline: context.deadline(),
+        interrupt: context.interrupt,
+        monitor: context.monitor,
+    };
+    let restored = over_live_or_in_place(context, backup, &restorer, phases, report).await;
+    discard_database(&unpacked)?;
+    report.proof = Some(restored?);
+    close_interrupted(context)?;
+    catalog.prune(context.settings.keep).map(|_| ())
+}
+
+/// A restore that a person asked for supersedes what a job that was cut short would have needed.
+fn close_interrupted(context: &Context<'_>) -> Result<()> {
+    let catalog = context.catalog();
+    for record in catalog.own_records()? {
+        if record.outcome.is_none() {
+            let slot = catalog.slot_of(&record);
+            record.close(&slot.record(), Outcome::now("superseded_by_restore", None))?;
+        }
+    }
+    Ok(())
+}
+
+async fn over_live_or_in_place(
+    context: &Context<'_>,
+    backup: &Backup,
+    restorer: &Restorer<'_>,
+    phases: &mut Phases<'_>,
+    report: &mut Report,
+) -> Result<Proof> {
+    phases.begin("lock", report);
+    match open_live(context).await {
+        Ok(Some(mut live)) => {
+            let restored = locked(context, &mut live, restorer, phases, report).await;
+            live.close().await?;
+            restored
+        }
+        Ok(None) => {
+            phases.begin("restore", report);
+            let ownership = Ownership {
+                mode: 0o600,
+                ..backup.manifest.ownership
+            };
+            storage::make_folder(&storage::folder_of(context.database()))?;
+            restorer.replace_file(context.database(), ownership)
+        }
+        Err(Error::NotADatabase { .. } | Error::Corrupt { .. }) => {
+            phases.begin("restore", report);
+            let catalog = context.catalog();
+            let slot = catalog.new_slot(Stamp::now(), "damaged", &backup.manifest.from);
+            let kept = catalog.keep_damaged(&slot)?;
+            report.warnings.push(Problem::new(
+                context.database().display().to_string(),
+                format!("was no usable database; its bytes are kept in {}", kept.display()),
+            ));
+            restorer.replace_file(context.database(), storage::ownership(context.database())?)
+        }
+        Err(other) => Err(other),
+    }
+}
+
+/// The live database, with its first page proven readable; `None` where there is no file.
+async fn open_live(context: &Context<'_>) -> Result<Option<Connection>> {
+    if !context.look_at_database()? {
+        return Ok(None);
+    }
+    let mut live = Connection::open(context.database(), Access::ReadWrite, context.interrupt).await?;
+    match FileFacts::read(&mut live).await {
+        Ok(_) => Ok(Some(live)),
+        Err(error) => {
+            live.close().await?;
+            Err(error)
+        }
+    }
+}
+
+async fn locked(
+    context: &Context<'_>,
+    live: &mut Connection,
+    restorer: &Restorer<'_>,
+    phases: &mut Phases<'_>,
+    report: &mut Report,
+) -> Result<Proof> {
+    sqlite::begin(live, Begin::Immediate, context.deadline(), context.interrupt, context.wait_notice()).await?;
+    phases.begin("restore", report);
+    let mut reader = Connection::open(context.database(), Access::ReadOnly, context.interrupt).await?;
+    let restored = put_over(context, live, Source::Reader(&mut reader), restorer, report).await;
+    reader.close().await?;
+    sqlite::rollback(live).await?;
+    restored
+}
+
+/// Through which connection the live database is copied before it is overwritten.
+pub(super) enum Source<'c> {
+    /// A second one; the first holds the write transaction.
+    Reader(&'c mut Connection),
+    /// The one connection that owns the file exclusively, in no transaction.
+    Itself,
+}
+
+/// Backs up what is there, then puts the restorer's snapshot over it.
+pub(super) async fn put_over(
+    context: &Context<'_>,
+    live: &mut Connection,
+    source: Source<'_>,
+    restorer: &Restorer<'_>,
+    report: &mut Report,
+) -> Result<Proof> {
+    let blocked = Stopwatch::start();
+    let in_transaction = matches!(source, Source::Reader(_));
+    let safety = match source {
+        Source::Reader(reader) => take_safety(context, reader).await?,
+        Source::Itself => take_safety(context, live).await?,
+    };
+    let catalog = context.catalog();
+    let record = catalog.new_record(&safety.slot, JobKind::Restore, &safety.manifest);
+    record.write(&safety.slot.record())?;
+    let keeping = Keeping::start(&catalog, &safety);
+    context.interrupt.shield();
+    let restored = if in_transaction {
+        restorer.put_back_in_transaction(live).await
+    } else {
+        restorer.put_back(live).await
+    };
+    report.blocked_ms = blocked.elapsed_ms();
+    let restored = restored.map_err(|cause| Error::NotProven {
+        detail: cause.to_string(),
+        cause: Box::new(cause),
+        backup: safety.slot.archive(),
+    });
+    let word = if restored.is_ok() { "restored" } else { "failed" };
+    let outcome = Outcome::now(word, restored.as_ref().err());
+    record.close(&safety.slot.record(), outcome)?;
+    keep::settle(keeping, &safety, context.interrupt, report).await?;
+    restored
+}
+
+async fn take_safety(context: &Context<'_>, source: &mut Connection) -> Result<Snapshot> {
+    let catalog = context.catalog();
+    let facts = FileFacts::read(source).await?;
+    snapshot::require_room(&catalog, context.database(), &facts)?;
+    let request = snapshot::Request {
+        catalog: &catalog,
+        database: context.database(),
+        purpose: Purpose::BeforeRestore,
+        facts: &facts,
+        from: "replaced".into(),
+        to: "restore".into(),
+        rows: std::collections::BTreeMap::new(),
+    };
+    snapshot::take(source, request, context.deadline(), context.interrupt, context.monitor).await
+}

@@ -1,0 +1,247 @@
+//! What the ways through a migration job have in common.
+
+use super::report::{Applied, Report};
+use super::{Context, Phases};
+use crate::enums::{self, EnumMap, Survey};
+use crate::error::{Error, Result};
+use crate::history::{History, Timing};
+use crate::migration::{Migrations, Target, Version, version_name};
+use crate::migrator::{self, Direction, Plan, Protection};
+use crate::schema;
+use crate::sqlite::Connection;
+use crate::verify::{ForeignKeys, Inventory};
+
+const NS_PER_MS: i64 = 1_000_000;
+
+/// Where a job is asked to bring the database.
+#[derive(Debug, Clone)]
+pub struct Goal {
+    /// The revision.
+    pub target: Target,
+    /// Refuse the other way; `None` for either.
+    pub direction: Option<Direction>,
+}
+
+impl Goal {
+    /// Up to head.
+    #[must_use]
+    pub fn head() -> Self {
+        Self {
+            target: Target::Head,
+            direction: Some(Direction::Up),
+        }
+    }
+
+    /// The version that it means for a database at `current`.
+    pub fn resolve(
+        &self,
+        migrations: &Migrations,
+        current: Option<Version>,
+    ) -> Result<Option<Version>> {
+        let target = self.target.resolve(migrations, current)?;
+        let wrong_way = match self.direction {
+            Some(Direction::Up) if target < current => Some("downgrade"),
+            Some(Direction::Down) if target > current => Some("upgrade"),
+            _ => None,
+        };
+        match wrong_way {
+            None => Ok(target),
+            Some(command) => Err(Error::Usage {
+                message: format!(
+                    "the database is at {}, and {} lies the other way",
+                    version_name(current),
+                    version_name(target)
+                ),
+                hint: format!("Use `safestep {command} {}`.", version_name(target)),
+            }),
+        }
+    }
+}
+
+/// One migration job under way.
+pub(super) struct Run<'a> {
+    pub(super) context: Context<'a>,
+    pub(super) migrations: Migrations,
+    pub(super) enums: EnumMap,
+    pub(super) goal: &'a Goal,
+    pub(super) phases: Phases<'a>,
+    pub(super) report: &'a mut Report,
+}
+
+/// What the checks after the migrations compare with.
+pub(super) struct Before {
+    pub(super) inventory: Inventory,
+    foreign_keys: ForeignKeys,
+}
+
+impl Before {
+    pub(super) async fn take(connection: &mut Connection) -> Result<Self> {
+        Ok(Self {
+            inventory: Inventory::take(connection).await?,
+            foreign_keys: ForeignKeys::before(connection).await?,
+        })
+    }
+}
+
+impl<'a> Run<'a> {
+    /// Reads and checks everything that can be checked without the database.
+    pub(super) fn prepare(
+        context: Context<'a>,
+        goal: &'a Goal,
+        report: &'a mut Report,
+    ) -> Result<Self> {
+        report.database = context.database().display().to_string();
+        let mut phases = Phases::new(context.monitor);
+        phases.begin("files", report);
+        Ok(Self {
+            migrations: Migrations::read(&context.settings.migrations)?,
+            enums: EnumMap::read(&context.settings.migrations)?,
+            context,
+            goal,
+            phases,
+            report,
+        })
+    }
+
+    pub(super) fn phase(&mut self, name: &'static str) {
+        self.phases.begin(name, self.report);
+    }
+
+    /// Finishes the clock of the last phase.
+    pub(super) fn end(&mut self) {
+        self.phases.end(self.report);
+    }
+
+    pub(super) fn announce(&mut self, from: Option<Version>, to: Option<Version>) {
+        self.report.from = Some(version_name(from));
+        self.report.to = Some(version_name(to));
+    }
+
+    /// Looks at the enum columns of the database as it stands.
+    pub(super) async fn survey(&self, connection: &mut Connection) -> Result<Survey> {
+        let schema = schema::read(connection).await?;
+        self.enums.survey(connection, &schema).await
+    }
+
+    /// Whether a database with this history has nothing to be done.
+    pub(super) async fn is_done(
+        &mut self,
+        connection: &mut Connection,
+        history: &History,
+    ) -> Result<bool> {
+        let target = self.goal.resolve(&self.migrations, history.current)?;
+        if target != history.current || !history.in_step {
+            return Ok(false);
+        }
+        let survey = self.survey(connection).await?;
+        if !survey.unknown.is_empty() {
+            return Err(Error::UnknownEnumValues {
+                problems: survey.unknown,
+            });
+        }
+        if survey.changes.is_empty() {
+            self.report.warnings.extend(survey.kept);
+            self.announce(history.current, target);
+        }
+        Ok(survey.changes.is_empty())
+    }
+
+    /// Runs a transactional plan in the open transaction, then the rest that belongs to it.
+    pub(super) async fn apply(
+        &mut self,
+        connection: &mut Connection,
+        plan: &Plan<'_>,
+        protection: Protection<'_>,
+        before: &Before,
+    ) -> Result<Vec<Timing>> {
+        self.phase("migrate");
+        let timings = migrator::apply_in_transaction(
+            connection,
+            plan,
+            protection,
+            self.context.interrupt,
+            self.context.monitor,
+        )
+        .await?;
+        self.normalise_and_verify(connection, plan, before).await?;
+        Ok(timings)
+    }
+
+    /// The enum normalisation and every check of the result.
+    pub(super) async fn normalise_and_verify(
+        &mut self,
+        connection: &mut Connection,
+        plan: &Plan<'_>,
+        before: &Before,
+    ) -> Result<()> {
+        self.phase("normalise");
+        self.normalise(connection).await?;
+        self.phase("verify");
+        self.verify(connection, plan, before).await
+    }
+
+    async fn normalise(&mut self, connection: &mut Connection) -> Result<()> {
+        let survey = self.survey(connection).await?;
+        if !survey.unknown.is_empty() {
+            return Err(Error::UnknownEnumValues {
+                problems: survey.unknown,
+            });
+        }
+        self.report.warnings.extend(survey.kept);
+        if survey.changes.is_empty() {
+            return Ok(());
+        }
+        enums::normalise(connection, &survey.changes).await?;
+        let left = self.survey(connection).await?;
+        if let Some(change) = left.changes.first() {
+            return Err(Error::VerificationFailed {
+                problems: vec![crate::error::Problem::new(
+                    format!("{}.{}", change.table, change.column),
+                    format!("'{}' is still there after normalising it", change.from),
+                )],
+            });
+        }
+        self.report.normalised = survey.changes;
+        Ok(())
+    }
+
+    async fn verify(
+        &mut self,
+        connection: &mut Connection,
+        plan: &Plan<'_>,
+        before: &Before,
+    ) -> Result<()> {
+        self.context.interrupt.check()?;
+        let after = Inventory::take(connection).await?;
+        let mut problems = before.inventory.undeclared_losses(&after, &plan.declared());
+        problems.extend(before.foreign_keys.new_violations(connection).await?);
+        let findings = crate::sqlite::quick_check(connection).await?;
+        problems.extend(
+            findings
+                .into_iter()
+                .map(|finding| crate::error::Problem::new("quick_check", finding)),
+        );
+        if !problems.is_empty() {
+            return Err(Error::VerificationFailed { problems });
+        }
+        let old = before.foreign_keys.old_violations;
+        if old > 0 {
+            self.report.warnings.push(crate::error::Problem::new(
+                "foreign keys",
+                format!("{old} row(s) refer to rows that are not there; they did so before, and were left alone"),
+            ));
+        }
+        Ok(())
+    }
+
+    pub(super) fn record_applied(&mut self, plan: &Plan<'_>, timings: &[Timing]) {
+        for (step, timing) in plan.steps.iter().zip(timings) {
+            self.report.applied.push(Applied {
+                version: step.migration.version.to_string(),
+                description: step.migration.description.clone(),
+                direction: step.direction,
+                ms: u64::try_from(timing.elapsed_ns / NS_PER_MS).unwrap_or(0),
+            });
+        }
+    }
+}

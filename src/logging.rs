@@ -1,0 +1,75 @@
+//! Logs: short lines on standard error, JSON lines in rolling files.
+
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use tracing_appender::rolling::{RollingFileAppender, Rotation};
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::{self, MakeWriter};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
+
+use crate::storage;
+
+const FILES_KEPT: usize = 14;
+
+/// Starts logging. A second call in one process changes nothing.
+pub fn start(folder: &Path, verbose: bool) {
+    let level = match (verbose, io::stderr().is_terminal()) {
+        (true, _) => LevelFilter::DEBUG,
+        (false, true) => LevelFilter::WARN,
+        (false, false) => LevelFilter::INFO,
+    };
+    let ours = |level: LevelFilter| EnvFilter::new(format!("off,safestep={level}"));
+    let stderr = fmt::layer()
+        .with_writer(io::stderr)
+        .with_ansi(false)
+        .with_target(false)
+        .compact()
+        .with_filter(ours(level));
+    let files = fmt::layer()
+        .json()
+        .with_writer(LazyFiles::new(folder))
+        .with_filter(ours(LevelFilter::INFO));
+    // Fails only where a subscriber is set already, as when a test calls `run` twice.
+    let _ = tracing_subscriber::registry().with(stderr).with(files).try_init();
+}
+
+/// Rolling files that come into being with the first line: a job with nothing to do writes nothing.
+struct LazyFiles {
+    folder: PathBuf,
+    files: OnceLock<Option<RollingFileAppender>>,
+}
+
+impl LazyFiles {
+    fn new(folder: &Path) -> Self {
+        Self {
+            folder: folder.to_path_buf(),
+            files: OnceLock::new(),
+        }
+    }
+
+    fn open(&self) -> Option<RollingFileAppender> {
+        storage::make_folder(&self.folder).ok()?;
+        RollingFileAppender::builder()
+            .rotation(Rotation::DAILY)
+            .filename_prefix("safestep")
+            .filename_suffix("jsonl")
+            .max_log_files(FILES_KEPT)
+            .build(&self.folder)
+            .ok()
+    }
+}
+
+impl<'w> MakeWriter<'w> for LazyFiles {
+    type Writer = Box<dyn io::Write + 'w>;
+
+    fn make_writer(&'w self) -> Self::Writer {
+        match self.files.get_or_init(|| self.open()) {
+            Some(files) => Box::new(files.make_writer()),
+            None => Box::new(io::sink()),
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Reading and checking a folder of migrations.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::directives::{self, Header};
+use super::{Checksum, Migration, Script, Version};
+use crate::error::{Error, Problem, Result};
+use crate::storage::{self, PathKind};
+
+/// No migration that a person wrote is larger.
+const FILE_LIMIT_BYTES: u64 = 16 * 1024 * 1024;
+/// Numbers above this are timestamps, which have no gaps.
+const LARGEST_COUNTED: i64 = 999_999;
+
+#[derive(Default)]
+struct Pair {
+    up: Option<Found>,
+    down: Option<Found>,
+}
+
+struct Found {
+    name: String,
+    script: Script,
+    alembic: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    Up,
+    Down,
+}
+
+pub(super) fn read(folder: &Path) -> Result<Vec<Migration>> {
+    if storage::kind(folder)? != PathKind::Folder {
+        return Err(Error::Usage {
+            message: format!("{} is not a folder of migrations", folder.display()),
+            hint: "Give the folder with --migrations.".into(),
+        });
+    }
+    let mut problems = Vec::new();
+    let mut pairs = BTreeMap::<i64, Pair>::new();
+    for path in storage::list(folder)? {
+        if let Err(problem) = take_file(&path, &mut pairs) {
+            problems.extend(problem);
+        }
+    }
+    let list = join(pairs, &mut problems);
+    find_gaps(&list, &mut problems);
+    find_twins(&list, &mut problems);
+    if list.is_empty() && problems.is_empty() {
+        problems.push(Problem::new(folder.display().to_string(), "there is no migration in it"));
+    }
+    if problems.is_empty() {
+        Ok(list)
+    } else {
+        Err(Error::Migrations {
+            folder: folder.to_path_buf(),
+            problems,
+        })
+    }
+}
+
+fn take_file(
+    path: &Path,
+    pairs: &mut BTreeMap<i64, Pair>,
+) -> std::result::Result<(), Vec<Problem>> {
+    let file = storage::name_of(path);
+    let complain = |message: String| vec![Problem::new(file.clone(), message)];
+    let Some((version, name, direction)) = parse_name(&file).map_err(complain)? else {
+        return Ok(());
+    };
+    let (script, alembic) = read_script(path).map_err(|complaints| {
+        complaints
+            .into_iter()
+            .map(|message| Problem::new(file.clone(), message))
+            .collect::<Vec<_>>()
+    })?;
+    let pair = pairs.entry(version).or_default();
+    let slot = match direction {
+        Direction::Up => &mut pair.up,
+        Direction::Down => &mut pair.down,
+    };
+    if let Some(other) = slot {
+        let twin = storage::name_of(&other.script.path);
+        return Err(complain(format!("has the same number as {twin}")));
+    }
+    *slot = Some(Found {
+        name,
+        script,
+        alembic,
+    });
+    Ok(())
+}
+
+/// `None` for files that are no migrations: `schema.sql`, `enums.toml`, a README.
+fn parse_name(file: &str) -> std::result::Result<Option<(i64, String, Direction)>, String> {
+    let Some((number, rest)) = file.split_once('_').filter(|_| file.ends_with(".sql")) else {
+        return Ok(None);
+    };
+    if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err("a migration's name is <number>_<name>.up.sql or .down.sql".into());
+    }
+    let version: i64 = number
+        .parse()
+        .map_err(|_| "its number is too large".to_owned())?;
+    if let Some(name) = rest.strip_suffix(".up.sql") {
+        Ok(Some((version, name.to_owned(), Direction::Up)))
+    } else if let Some(name) = rest.strip_suffix(".down.sql") {
+        Ok(Some((version, name.to_owned(), Direction::Down)))
+    } else {
+        Err("must end in .up.sql or .down.sql: every migration has a way back".into())
+    }
+}
+
+fn read_script(path: &Path) -> std::result::Result<(Script, Option<String>), Vec<String>> {
+    let bytes = read_bytes(path).map_err(|message| vec![message])?;
+    let checksum = Checksum::of(&bytes);
+    let sql = text(bytes).map_err(|message| vec![message])?;
+    let Header {
+        no_transaction,
+        alembic,
+        declared,
+    } = directives::parse(&sql)?;
+    let script = Script {
+        path: path.to_path_buf(),
+        sql,
+        checksum,
+        no_transaction,
+        declared,
+    };
+    Ok((script, alembic))
+}
+
+fn read_bytes(path: &Path) -> std::result::Result<Vec<u8>, String> {
+    match storage::kind(path) {
+        Ok(PathKind::File(_)) => {
+            storage::read_bounded(path, FILE_LIMIT_BYTES).map_err(|error| error.to_string())
+        }
+        Ok(_) => Err("is not a regular file".into()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn text(bytes: Vec<u8>) -> std::result::Result<String, String> {
+    if bytes.starts_with(&[0xEF, 0xBB, 0xBF]) {
+        return Err("begins with a byte order mark; save it as UTF-8 without BOM".into());
+    }
+    if let Some(at) = bytes.iter().position(|byte| *byte == 0) {
+        return Err(format!("has a NUL byte at offset {at}"));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        format!("is not UTF-8 at offset {}", error.utf8_error().valid_up_to())
+    })
+}
+
+fn join(pairs: BTreeMap<i64, Pair>, problems: &mut Vec<Problem>) -> Vec<Migration> {
+    let mut list = Vec::new();
+    for (number, pair) in pairs {
+        match (pair.up, pair.down) {
+            (Some(up), Some(down)) => {
+                if up.name != down.name {
+                    problems.push(Problem::new(
+                        storage::name_of(&down.script.path),
+                        format!("has another name than {}", storage::name_of(&up.script.path)),
+                    ));
+                }
+                list.push(Migration {
+                    version: Version(number),
+                    description: up.name.replace('_', " "),
+                    alembic: up.alembic,
+                    up: up.script,
+                    down: down.script,
+                });
+            }
+            (up, down) => problems.extend(lonely(up.as_ref(), "down")
+                .or_else(|| lonely(down.as_ref(), "up"))),
+        }
+    }
+    list
+}
+
+fn lonely(found: Option<&Found>, missing: &str) -> Option<Problem> {
+    found.map(|found| {
+        Problem::new(
+            storage::name_of(&found.script.path),
+            format!("its .{missing}.sql is missing"),
+        )
+    })
+}
+
+fn find_gaps(list: &[Migration], problems: &mut Vec<Problem>) {
+    for pair in list.windows(2) {
+        let (before, after) = (pair[0].version.0, pair[1].version.0);
+        if after <= LARGEST_COUNTED && after != before + 1 {
+            problems.push(Problem::new(
+                storage::name_of(&pair[1].up.path),
+                format!("{} is missing before it", Version(before + 1)),
+            ));
+        }
+    }
+}
+
+fn find_twins(list: &[Migration], problems: &mut Vec<Problem>) {
+    let mut seen = BTreeMap::new();
+    for migration in list {
+        let Some(id) = &migration.alembic else {
+            continue;
+        };
+        if let Some(first) = seen.insert(id.clone(), migration.version) {
+            problems.push(Problem::new(
+                storage::name_of(&migration.up.path),
+                format!("has the same Alembic id '{id}' as {first}"),
+            ));
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! What to run, as a pure plan; then running it, which needs a [`Protection`].
+
+use std::path::Path;
+
+use crate::clock::{Deadline, Stopwatch};
+use crate::error::{Error, Result, StatementFailure};
+use crate::history::Timing;
+use crate::migration::{Declarations, Migration, Migrations, Script, Version};
+use crate::monitor::Monitor;
+use crate::snapshot::Snapshot;
+use crate::sqlite::{self, Begin, Connection, Interrupt, Scope, ScriptFailure};
+
+const SAVEPOINT: &str = "safestep_migration";
+
+/// Which way a plan goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// Towards head.
+    Up,
+    /// Towards base.
+    Down,
+}
+
+/// One migration, one way.
+#[derive(Debug, Clone, Copy)]
+pub struct Step<'m> {
+    /// The migration.
+    pub migration: &'m Migration,
+    /// Which of its files.
+    pub direction: Direction,
+}
+
+impl<'m> Step<'m> {
+    /// The file that is run.
+    #[must_use]
+    pub fn script(&self) -> &'m Script {
+        match self.direction {
+            Direction::Up => &self.migration.up,
+            Direction::Down => &self.migration.down,
+        }
+    }
+}
+
+/// The migrations between two revisions, in the order in which they run.
+#[derive(Debug, Clone)]
+pub struct Plan<'m> {
+    /// Where the database stands.
+    pub from: Option<Version>,
+    /// Where it will stand.
+    pub to: Option<Version>,
+    /// Everything in between.
+    pub steps: Vec<Step<'m>>,
+}
+
+impl<'m> Plan<'m> {
+    /// Works it out.
+    #[must_use]
+    pub fn new(migrations: &'m Migrations, from: Option<Version>, to: Option<Version>) -> Self {
+        let step = |direction| {
+            move |migration| Step {
+                migration,
+                direction,
+            }
+        };
+        let steps = if to >= from {
+            migrations.between(from, to).map(step(Direction::Up)).collect()
+        } else {
+            migrations.between(to, from).rev().map(step(Direction::Down)).collect()
+        };
+        Self { from, to, steps }
+    }
+
+    /// Whether one of its files runs outside a transaction.
+    #[must_use]
+    pub fn is_non_transactional(&self) -> bool {
+        self.steps.iter().any(|step| step.script().no_transaction)
+    }
+
+    /// What its files declare to take away.
+    #[must_use]
+    pub fn declared(&self) -> Declarations {
+        let mut all = Declarations::default();
+        for step in &self.steps {
+            all.extend(&step.script().declared);
+        }
+        all
+    }
+}
+
+/// Why it is safe to change the file: there is a snapshot of it, or nobody else knows of it yet.
+#[derive(Debug, Clone, Copy)]
+pub enum Protection<'s> {
+    /// The state before is safe.
+    Snapshot(&'s Snapshot),
+    /// A new file under a temporary name, which is thrown away if anything fails.
+    Draft(&'s Path),
+}
+
+/// Runs a transactional plan inside the transaction that the connection has open.
+pub async fn apply_in_transaction(
+    connection: &mut Connection,
+    plan: &Plan<'_>,
+    _protection: Protection<'_>,
+    interrupt: &Interrupt,
+    monitor: &dyn Monitor,
+) -> Result<Vec<Timing>> {
+    let mut timings = Vec::new();
+    for (index, step) in plan.steps.iter().enumerate() {
+        interrupt.check()?;
+        monitor.progress(index as u64, plan.steps.len() as u64);
+        let watch = Stopwatch::start();
+        let set = format!("SAVEPOINT {SAVEPOINT}");
+        connection.run("set a savepoint", &set).await?;
+        run(connection, step, Scope::Transactional, interrupt).await?;
+        let release = format!("RELEASE {SAVEPOINT}");
+        connection.run("release a savepoint", &release).await?;
+        restore_settings(connection).await?;
+        timings.push(timing(step, watch));
+    }
+    Ok(timings)
+}
+
+/// Runs a plan with files that must run outside a transaction. The connection must own the file exclusively; each
+/// file that can be in a transaction is in one of its own.
+pub async fn apply_outside_transaction(
+    connection: &mut Connection,
+    plan: &Plan<'_>,
+    _protection: Protection<'_>,
+    deadline: Deadline,
+    interrupt: &Interrupt,
+    monitor: &dyn Monitor,
+) -> Result<Vec<Timing>> {
+    let mut timings = Vec::new();
+    for (index, step) in plan.steps.iter().enumerate() {
+        interrupt.check()?;
+        monitor.progress(index as u64, plan.steps.len() as u64);
+        let watch = Stopwatch::start();
+        if step.script().no_transaction {
+            run(connection, step, Scope::NonTransactional, interrupt).await?;
+            require_no_transaction(connection, step).await?;
+        } else {
+            sqlite::begin(connection, Begin::Immediate, deadline, interrupt, || ()).await?;
+            run(connection, step, Scope::Transactional, interrupt).await?;
+            sqlite::commit(connection, deadline, interrupt, || ()).await?;
+        }
+        restore_settings(connection).await?;
+        timings.push(timing(step, watch));
+    }
+    Ok(timings)
+}
+
+fn timing(step: &Step<'_>, watch: Stopwatch) -> Timing {
+    Timing {
+        version: step.migration.version,
+        elapsed_ns: watch.elapsed_ns(),
+    }
+}
+
+/// A script may set these; the next one must not inherit them.
+async fn restore_settings(connection: &mut Connection) -> Result<()> {
+    let sql = "PRAGMA foreign_keys = OFF; PRAGMA legacy_alter_table = OFF";
+    connection.run("reset the connection", sql).await.map(|_| ())
+}
+
+async fn require_no_transaction(connection: &mut Connection, step: &Step<'_>) -> Result<()> {
+    if !connection.in_transaction().await? {
+        return Ok(());
+    }
+    Err(Error::MigrationFailed(Box::new(StatementFailure {
+        file: step.script().path.clone(),
+        statement: 0,
+        line: step.script().sql.lines().count(),
+        excerpt: String::new(),
+        cause: "it begins a transaction and does not end it".into(),
+    })))
+}
+
+async fn run(
+    connection: &mut Connection,
+    step: &Step<'_>,
+    scope: Scope,
+    interrupt: &Interrupt,
+) -> Result<()> {
+    let script = step.script();
+    match sqlite::run_script(connection, &script.sql, scope).await? {
+        Ok(_) => Ok(()),
+        Err(failed) => Err(classify(script, failed, interrupt)),
+    }
+}
+
+/// A full disk or an interrupt is not the migration's fault.
+fn classify(script: &Script, failed: ScriptFailure, interrupt: &Interrupt) -> Error {
+    if failed.failure.is_interrupt() {
+        if let Err(interrupted) = interrupt.check() {
+            return interrupted;
+        }
+    }
+    if failed.failure.is_full() {
+        return Error::sqlite(format!("run {}", script.path.display()))(failed.failure);
+    }
+    Error::MigrationFailed(Box::new(StatementFailure {
+        file: script.path.clone(),
+        statement: failed.statement,
+        line: failed.line,
+        excerpt: failed.excerpt,
+        cause: failed.failure.message,
+    }))
+}

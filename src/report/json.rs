@@ -1,0 +1,64 @@
+//! The JSON document. Its schema is `docs/json.md`; `schema_version` changes when a member changes its meaning.
+
+use serde_json::{Map, Value, json};
+
+use super::Answer;
+use crate::error::Error;
+
+const SCHEMA_VERSION: u32 = 1;
+
+pub(super) fn document(
+    command: &str,
+    answer: Option<&Answer>,
+    error: Option<&Error>,
+    exit_code: u8,
+) -> String {
+    let mut members = Map::new();
+    members.insert("schema_version".into(), json!(SCHEMA_VERSION));
+    members.insert("tool".into(), json!(concat!("safestep ", env!("CARGO_PKG_VERSION"))));
+    members.insert("command".into(), json!(command));
+    if let Some(answer) = answer {
+        members.extend(answer.facts.clone());
+    }
+    let word = answer.map_or("failed", |answer| answer.outcome.as_str());
+    members.insert("outcome".into(), json!(word));
+    members.insert("exit_code".into(), json!(exit_code));
+    members.insert("error".into(), error.map_or(Value::Null, error_value));
+    let mut text = serde_json::to_string_pretty(&Value::Object(members)).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+fn error_value(error: &Error) -> Value {
+    let mut value = json!({
+        "code": error.code(),
+        "message": error.to_string(),
+        "hint": error.hint(),
+    });
+    let holders = match error {
+        Error::Locked { holders, .. } => Some(holders),
+        _ => None,
+    };
+    if let (Some(holders), Some(object)) = (holders, value.as_object_mut()) {
+        object.insert("holders".into(), json!(holders));
+    }
+    let problems = match error {
+        Error::Migrations { problems, .. }
+        | Error::UnknownEnumValues { problems }
+        | Error::VerificationFailed { problems }
+        | Error::Unplaceable {
+            differences: problems,
+            ..
+        } => Some(problems),
+        _ => None,
+    };
+    if let (Some(problems), Some(object)) = (problems, value.as_object_mut()) {
+        object.insert("problems".into(), json!(problems));
+    }
+    if let (Error::MigrationFailed(failure), Some(object)) = (error, value.as_object_mut()) {
+        object.insert("file".into(), json!(failure.file));
+        object.insert("statement".into(), json!(failure.statement));
+        object.insert("line".into(), json!(failure.line));
+    }
+    value
+}

@@ -1,0 +1,56 @@
+//! What the user reads: the human text and the JSON document, from the same facts.
+
+mod human;
+mod json;
+
+use serde_json::{Map, Value};
+
+use crate::error::Error;
+use crate::job;
+
+pub use human::{amount, bytes, table};
+
+/// The answer of a command: a word, facts for machines, a text for people.
+#[derive(Debug, Clone, Default)]
+pub struct Answer {
+    /// The `outcome` of the document.
+    pub outcome: String,
+    /// Further members of the document.
+    pub facts: Map<String, Value>,
+    /// For people.
+    pub text: String,
+}
+
+impl Answer {
+    /// An answer with facts that serialise to an object.
+    #[must_use]
+    pub fn new(outcome: &str, facts: &impl serde::Serialize, text: String) -> Self {
+        let facts = match serde_json::to_value(facts) {
+            Ok(Value::Object(facts)) => facts,
+            _ => Map::new(),
+        };
+        Self {
+            outcome: outcome.to_owned(),
+            facts,
+            text,
+        }
+    }
+
+    /// The answer of a job.
+    #[must_use]
+    pub fn of_job(report: &job::Report, failed: bool) -> Self {
+        Self::new(report.outcome, report, human::job(report, failed))
+    }
+}
+
+/// The JSON document for an answer, an error, or a failed job's answer with its error.
+#[must_use]
+pub fn document(command: &str, answer: Option<&Answer>, error: Option<&Error>, exit_code: u8) -> String {
+    json::document(command, answer, error, exit_code)
+}
+
+/// The error for people: what, in what state everything is, what to do next.
+#[must_use]
+pub fn error_text(error: &Error, answer: Option<&Answer>) -> String {
+    human::error(error, answer)
+}

@@ -1,0 +1,264 @@
+//! Catalogue -> live database. One engine for the automatic restore, crash recovery and `safestep restore`.
+//!
+//! Three ways, the first that fits:
+//! 1. write the pages that differ, in one transaction, into the live file;
+//! 2. where page sizes differ or SQLite lacks `sqlite_dbpage`, the online backup in reverse;
+//! 3. where the live file is missing or no database, a new file is renamed into its place.
+//!
+//! The first two keep the inode, and every process that has the file open sees one commit.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::catalog::discard_database;
+use crate::clock::Deadline;
+use crate::error::{Error, Result};
+use crate::monitor::Monitor;
+use crate::sqlite::{
+    self, Access, Begin, Connection, ContentDigest, FileFacts, Interrupt, PagesWritten,
+};
+use crate::storage::{self, Ownership};
+
+/// How the database came to be as before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
+    /// SQLite rolled the transaction back.
+    RolledBack,
+    /// The snapshot's pages were written over those that differed.
+    PagesRestored,
+    /// The snapshot was copied over the database by the online backup.
+    Copied,
+    /// A new file took the place of one that was missing or no database.
+    Replaced,
+    /// SQLite rolled back by itself and another process has written since: there is nothing to compare with any more.
+    OthersWroteSince,
+}
+
+/// That the live database equals the snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Proof {
+    /// How it came about.
+    pub method: Method,
+    /// The content digest of the snapshot.
+    pub snapshot_digest: String,
+    /// The content digest of the live database, read under the write lock.
+    pub live_digest: String,
+    /// Pages that the restore wrote.
+    pub pages_written: Option<u32>,
+}
+
+/// Everything that putting a database right needs.
+#[derive(Clone)]
+pub struct Restorer<'a> {
+    /// The raw snapshot: a database file in rollback-journal mode.
+    pub snapshot: PathBuf,
+    /// The journal mode that the live database is to have; empty for the one that it has.
+    pub journal_mode: String,
+    /// How long to wait for locks.
+    pub deadline: Deadline,
+    /// Usually shielded by now.
+    pub interrupt: &'a Interrupt,
+    /// Hears of the progress.
+    pub monitor: &'a dyn Monitor,
+}
+
+impl Restorer<'_> {
+    /// After a failure inside the job's transaction: back to the savepoint, compare under the lock that is still held,
+    /// and give it up. `watcher` is a second connection that saw the database under that lock (`version` is its
+    /// `data_version` of then): it tells whether others have written since SQLite gave the lock up by itself.
+    pub async fn undo_transaction(
+        &self,
+        live: &mut Connection,
+        savepoint: &str,
+        watcher: &mut Connection,
+        version: i64,
+    ) -> Result<Proof> {
+        let expected = sqlite::digest_file(&self.snapshot)?;
+        if live.in_transaction().await? {
+            let back = format!("ROLLBACK TO {savepoint}");
+            live.run("roll back to the savepoint", &back).await?;
+        } else {
+            sqlite::begin(live, Begin::Immediate, self.deadline, self.interrupt, || ()).await?;
+            if data_version(watcher).await? != version {
+                return self.others_wrote_since(live, expected).await;
+            }
+        }
+        let found = self.digest(live).await?;
+        if found == expected {
+            sqlite::rollback(live).await?;
+            return Ok(proof(Method::RolledBack, expected, found, None));
+        }
+        self.put_back_in_transaction(live).await
+    }
+
+    async fn others_wrote_since(
+        &self,
+        live: &mut Connection,
+        expected: ContentDigest,
+    ) -> Result<Proof> {
+        let found = self.digest(live).await?;
+        let findings = sqlite::quick_check(live).await?;
+        sqlite::rollback(live).await?;
+        if findings.is_empty() {
+            return Ok(proof(Method::OthersWroteSince, expected, found, None));
+        }
+        Err(Error::Corrupt {
+            path: live.path().to_path_buf(),
+            findings,
+        })
+    }
+
+    /// Puts the snapshot back through a connection without a transaction.
+    pub async fn put_back(&self, live: &mut Connection) -> Result<Proof> {
+        sqlite::rollback(live).await?;
+        sqlite::begin(live, Begin::Immediate, self.deadline, self.interrupt, || ()).await?;
+        self.put_back_in_transaction(live).await
+    }
+
+    /// Puts the snapshot back inside the write transaction that is open, and ends it.
+    pub async fn put_back_in_transaction(&self, live: &mut Connection) -> Result<Proof> {
+        let written = self.write_pages(live).await?;
+        let method = if written.is_some() {
+            sqlite::commit(live, self.deadline, self.interrupt, || ()).await?;
+            Method::PagesRestored
+        } else {
+            sqlite::rollback(live).await?;
+            self.copy_back(live).await?;
+            Method::Copied
+        };
+        self.restore_journal_mode(live).await?;
+        self.prove(live, method, written).await
+    }
+
+    async fn write_pages(&self, live: &mut Connection) -> Result<Option<PagesWritten>> {
+        if !sqlite::pages_available(live).await? {
+            return Ok(None);
+        }
+        sqlite::restore_pages(live, &self.snapshot, self.interrupt, self.monitor).await
+    }
+
+    /// The backup API writes its destination in one transaction of its own. In WAL mode it cannot change the page
+    /// size, so the journal mode changes for the time of the copy.
+    async fn copy_back(&self, live: &mut Connection) -> Result<()> {
+        let facts = FileFacts::read(live).await?;
+        if facts.is_wal() {
+            live.run("leave WAL mode", "PRAGMA journal_mode = DELETE").await?;
+        }
+        let mut source = Connection::open(&self.snapshot, Access::ReadOnly, self.interrupt).await?;
+        let copied =
+            sqlite::copy(&mut source, live, self.deadline, self.interrupt, self.monitor).await;
+        source.close().await?;
+        if facts.is_wal() {
+            live.run("go back to WAL mode", "PRAGMA journal_mode = WAL").await?;
+        }
+        copied
+    }
+
+    async fn restore_journal_mode(&self, live: &mut Connection) -> Result<()> {
+        let facts = FileFacts::read(live).await?;
+        let was_wal = self.journal_mode == "wal";
+        if facts.is_wal() == was_wal || self.journal_mode.is_empty() {
+            return Ok(());
+        }
+        let mode = if was_wal { "WAL" } else { "DELETE" };
+        let sql = format!("PRAGMA journal_mode = {mode}");
+        live.run("set the journal mode back", &sql).await.map(|_| ())
+    }
+
+    async fn prove(
+        &self,
+        live: &mut Connection,
+        method: Method,
+        written: Option<PagesWritten>,
+    ) -> Result<Proof> {
+        let expected = sqlite::digest_file(&self.snapshot)?;
+        let found = if sqlite::pages_available(live).await? {
+            sqlite::begin(live, Begin::Immediate, self.deadline, self.interrupt, || ()).await?;
+            let found = sqlite::digest_live(live).await;
+            sqlite::rollback(live).await?;
+            found?
+        } else {
+            self.digest_of_copy(live).await?
+        };
+        if found == expected {
+            return Ok(proof(method, expected, found, written));
+        }
+        Err(Error::Corrupt {
+            path: live.path().to_path_buf(),
+            findings: vec![format!(
+                "content digest {} after the restore, the snapshot has {}",
+                found.to_hex(),
+                expected.to_hex()
+            )],
+        })
+    }
+
+    /// The content digest inside the open transaction. Without `sqlite_dbpage` it is that of the last commit, read
+    /// through a second connection, since the backup API does not read from one that is writing.
+    async fn digest(&self, live: &mut Connection) -> Result<ContentDigest> {
+        if sqlite::pages_available(live).await? {
+            return sqlite::digest_live(live).await;
+        }
+        let mut committed = Connection::open(live.path(), Access::ReadOnly, self.interrupt).await?;
+        let digest = self.digest_of_copy(&mut committed).await;
+        committed.close().await?;
+        digest
+    }
+
+    async fn digest_of_copy(&self, source: &mut Connection) -> Result<ContentDigest> {
+        let scratch = storage::sibling(&self.snapshot, ".unpacked.db");
+        discard_database(&scratch)?;
+        drop(storage::create_new(&scratch)?);
+        let mut target = Connection::open(&scratch, Access::Scratch, self.interrupt).await?;
+        sqlite::copy(source, &mut target, self.deadline, self.interrupt, self.monitor).await?;
+        target.close().await?;
+        let digest = sqlite::digest_file(&scratch)?;
+        discard_database(&scratch)?;
+        Ok(digest)
+    }
+
+    /// The third way: the live file is missing or no database. Its WAL and journal belong to what is thrown away; left
+    /// in place they would be replayed into the new file.
+    pub fn replace_file(&self, database: &Path, ownership: Ownership) -> Result<Proof> {
+        let draft = storage::sibling(database, ".safestep-restore");
+        storage::remove(&draft)?;
+        storage::copy_durably(&self.snapshot, &draft)?;
+        storage::set_ownership(&draft, ownership)?;
+        for sidecar in ["-wal", "-shm", "-journal"] {
+            storage::remove(&storage::sibling(database, sidecar))?;
+        }
+        storage::replace_with(&draft, database)?;
+        let expected = sqlite::digest_file(&self.snapshot)?;
+        let found = sqlite::digest_file(database)?;
+        if found != expected {
+            return Err(Error::Corrupt {
+                path: database.to_path_buf(),
+                findings: vec!["the copied file differs from the backup".into()],
+            });
+        }
+        Ok(proof(Method::Replaced, expected, found, None))
+    }
+}
+
+/// Changes whenever another connection commits (<https://www.sqlite.org/pragma.html#pragma_data_version>).
+pub async fn data_version(connection: &mut Connection) -> Result<i64> {
+    connection
+        .scalar("ask for the data version", "PRAGMA data_version")
+        .await
+}
+
+fn proof(
+    method: Method,
+    expected: ContentDigest,
+    found: ContentDigest,
+    written: Option<PagesWritten>,
+) -> Proof {
+    Proof {
+        method,
+        snapshot_digest: expected.to_hex(),
+        live_digest: found.to_hex(),
+        pages_written: written.map(|pages| pages.written),
+    }
+}

@@ -1,0 +1,113 @@
+//! Facts about an open database.
+
+use sqlx::Row;
+
+use super::connection::{Connection, failure_of};
+use crate::error::{Error, Result};
+
+/// Problems that are worth listing; a damaged file can have millions.
+const FINDINGS_LIMIT: usize = 20;
+
+/// What the file says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileFacts {
+    /// Bytes a page.
+    pub page_size: u32,
+    /// Pages in the database; 0 for an empty file.
+    pub page_count: u32,
+    /// `wal`, `delete`, `truncate`, `persist`, …
+    pub journal_mode: String,
+}
+
+impl FileFacts {
+    /// Reads them. The first access to a file: this is where "not a database" shows.
+    ///
+    /// # Errors
+    /// [`Error::NotADatabase`], [`Error::Corrupt`], or what else SQLite says.
+    pub async fn read(connection: &mut Connection) -> Result<Self> {
+        let doing = "read the database's header";
+        let readable: Result<i64> = connection.scalar(doing, "PRAGMA schema_version").await;
+        readable.map_err(|error| as_damage(connection, error))?;
+        Ok(Self {
+            page_size: connection.scalar(doing, "PRAGMA page_size").await?,
+            page_count: connection.scalar(doing, "PRAGMA page_count").await?,
+            journal_mode: connection.scalar(doing, "PRAGMA journal_mode").await?,
+        })
+    }
+
+    /// Bytes of the database without its WAL.
+    #[must_use]
+    pub fn size_bytes(&self) -> u64 {
+        u64::from(self.page_size) * u64::from(self.page_count)
+    }
+
+    /// Whether it is in WAL mode.
+    #[must_use]
+    pub fn is_wal(&self) -> bool {
+        self.journal_mode == "wal"
+    }
+}
+
+fn as_damage(connection: &Connection, error: Error) -> Error {
+    let path = connection.path().to_path_buf();
+    match error {
+        Error::Sqlite { failure, .. } if failure.primary() == libsqlite3_sys::SQLITE_NOTADB => {
+            Error::NotADatabase {
+                path,
+                detail: failure.message,
+            }
+        }
+        Error::Sqlite { failure, .. } if failure.is_damage() => Error::Corrupt {
+            path,
+            findings: vec![failure.to_string()],
+        },
+        other => other,
+    }
+}
+
+/// `PRAGMA quick_check`: the structure of every b-tree, NOT NULL and CHECK constraints, without comparing indexes
+/// with tables (<https://www.sqlite.org/pragma.html#pragma_quick_check>). Empty when all is well.
+pub async fn quick_check(connection: &mut Connection) -> Result<Vec<String>> {
+    let sql = format!("PRAGMA quick_check({FINDINGS_LIMIT})");
+    let rows = match connection.rows("check the database", &sql).await {
+        Err(Error::Sqlite { failure, .. }) if failure.is_damage() => {
+            return Ok(vec![failure.to_string()]);
+        }
+        other => other?,
+    };
+    let findings: Vec<String> = rows.iter().filter_map(|row| row.try_get(0).ok()).collect();
+    Ok(if findings == ["ok"] { Vec::new() } else { findings })
+}
+
+/// The version of the linked SQLite.
+pub async fn sqlite_version(connection: &mut Connection) -> Result<String> {
+    connection
+        .scalar("ask SQLite for its version", "SELECT sqlite_version()")
+        .await
+}
+
+/// The names of the application's tables: neither SQLite's own nor the migrators'. Virtual tables are left out, since
+/// their module may be missing here; the shadow tables that hold their content are not.
+pub async fn user_tables(connection: &mut Connection) -> Result<Vec<String>> {
+    let sql = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' \
+               AND name NOT IN ('_sqlx_migrations', 'alembic_version') AND sql NOT LIKE 'CREATE VIRTUAL%' \
+               ORDER BY name";
+    let rows = connection.rows("list the tables", sql).await?;
+    Ok(rows.iter().filter_map(|row| row.try_get(0).ok()).collect())
+}
+
+/// Whether a table or view of that name exists.
+pub async fn has_table(connection: &mut Connection, name: &str) -> Result<bool> {
+    sqlx::query_scalar::<_, i64>("SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?1")
+        .bind(name)
+        .fetch_one(connection.sqlx())
+        .await
+        .map(|count| count > 0)
+        .map_err(|error| Error::sqlite("look for a table")(failure_of(&error)))
+}
+
+/// A name as SQL writes it: in double quotes, quotes doubled.
+#[must_use]
+pub fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}

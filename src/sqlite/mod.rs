@@ -1,0 +1,27 @@
+//! SQLite: connections, locks, the online backup, pages, and running scripts.
+//!
+//! Knows nothing of migrations, revisions or backups folders. All FFI and all
+//! `unsafe` is in `ffi`.
+
+mod authorizer;
+mod backup;
+mod connection;
+mod ffi;
+mod inspect;
+mod interrupt;
+mod pages;
+mod script;
+mod transaction;
+
+pub use authorizer::Scope;
+pub use backup::copy;
+pub use connection::{Access, Connection};
+pub(crate) use connection::failure_of;
+pub use inspect::{FileFacts, has_table, quick_check, quoted, sqlite_version, user_tables};
+pub use interrupt::Interrupt;
+pub use pages::{
+    ContentDigest, Layout, PagesWritten, available as pages_available, digest_file, digest_live,
+    hex, live_layout, restore_pages,
+};
+pub use script::{ScriptFailure, run_script};
+pub use transaction::{Begin, begin, commit, rollback};

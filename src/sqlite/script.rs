@@ -1,0 +1,151 @@
+//! Running a migration's SQL statement by statement, so that a failure has a place.
+
+use super::authorizer::{self, Scope};
+use super::connection::Connection;
+use super::ffi::Raw;
+use crate::error::{Result, SqliteFailure};
+
+const EXCERPT_LIMIT: usize = 160;
+
+/// Where and why a script stopped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScriptFailure {
+    /// Which statement, from 1.
+    pub statement: usize,
+    /// Line in the script, from 1.
+    pub line: usize,
+    /// The statement's first words.
+    pub excerpt: String,
+    /// What SQLite said, or our authorizer.
+    pub failure: SqliteFailure,
+}
+
+/// Runs every statement of `sql`; returns how many there were.
+///
+/// The outer error is one of the connection, the inner one of the script.
+pub async fn run_script(
+    connection: &mut Connection,
+    sql: &str,
+    scope: Scope,
+) -> Result<std::result::Result<usize, ScriptFailure>> {
+    connection.raw(|raw| run(raw, sql, scope)).await
+}
+
+fn run(raw: &Raw<'_>, sql: &str, scope: Scope) -> std::result::Result<usize, ScriptFailure> {
+    let mut refusal = None;
+    let mut judge = |action: &super::ffi::Action<'_>| {
+        let reason = authorizer::refusal(scope, action);
+        let allowed = reason.is_none();
+        refusal = reason.or(refusal.take());
+        allowed
+    };
+    let outcome = raw.with_authorizer(&mut judge, || run_all(raw, sql));
+    outcome.map_err(|mut failed| {
+        if let (true, Some(reason)) = (failed.failure.is_refused(), refusal) {
+            failed.failure.message = reason;
+        }
+        failed
+    })
+}
+
+fn run_all(raw: &Raw<'_>, sql: &str) -> std::result::Result<usize, ScriptFailure> {
+    let mut start = 0;
+    let mut count = 0;
+    while start < sql.len() {
+        let rest = &sql[start..];
+        let place = |failure, offset| locate(sql, start, offset, count + 1, failure);
+        let (statement, consumed) = raw
+            .prepare(rest)
+            .map_err(|failure| place(failure, raw.error_offset()))?;
+        if let Some(mut statement) = statement {
+            while statement.step().map_err(|failure| place(failure, None))? {}
+            count += 1;
+        }
+        if consumed == 0 {
+            break;
+        }
+        start += consumed;
+    }
+    Ok(count)
+}
+
+fn locate(
+    sql: &str,
+    start: usize,
+    offset: Option<usize>,
+    statement: usize,
+    failure: SqliteFailure,
+) -> ScriptFailure {
+    let text = skip_blanks_and_comments(&sql[start..]);
+    let first = sql.len() - text.len();
+    let at = offset.map_or(first, |offset| start + offset).max(first);
+    ScriptFailure {
+        statement,
+        line: sql.as_bytes()[..at.min(sql.len())]
+            .iter()
+            .filter(|byte| **byte == b'\n')
+            .count()
+            + 1,
+        excerpt: excerpt(text),
+        failure,
+    }
+}
+
+/// The text from its first word on.
+fn skip_blanks_and_comments(mut text: &str) -> &str {
+    loop {
+        text = text.trim_start();
+        text = if let Some(rest) = text.strip_prefix("--") {
+            rest.split_once('\n').map_or("", |(_, rest)| rest)
+        } else if let Some(rest) = text.strip_prefix("/*") {
+            rest.split_once("*/").map_or("", |(_, rest)| rest)
+        } else {
+            return text;
+        };
+    }
+}
+
+fn excerpt(text: &str) -> String {
+    let line = text.split(';').next().unwrap_or("");
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let joined = words.join(" ");
+    match joined.char_indices().nth(EXCERPT_LIMIT) {
+        Some((end, _)) => format!("{}…", &joined[..end]),
+        None => joined,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn run_in_memory(sql: &str) -> std::result::Result<usize, ScriptFailure> {
+        let mut connection = Connection::in_memory().await.expect("in-memory database");
+        run_script(&mut connection, sql, Scope::Transactional)
+            .await
+            .expect("connection works")
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn statements_are_counted_and_triggers_are_one_statement() {
+        let sql = "-- head\nCREATE TABLE t (a);\nCREATE TRIGGER g AFTER INSERT ON t BEGIN SELECT 1; SELECT 2; END;\n\
+                   INSERT INTO t VALUES (';');\n-- the end\n";
+        assert_eq!(run_in_memory(sql).await, Ok(3));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_failure_names_the_statement_and_the_line_of_the_failing_word() {
+        let sql = "CREATE TABLE t (a);\n\n-- two lines of\n-- comment\nINSERT INTO t\n  VALUES (nope);\n";
+        let failed = run_in_memory(sql).await.expect_err("column nope does not exist");
+        assert_eq!((failed.statement, failed.line), (2, 6));
+        assert_eq!(failed.excerpt, "INSERT INTO t VALUES (nope)");
+        assert!(failed.failure.message.contains("nope"));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_refused_statement_says_why_in_our_words() {
+        let failed = run_in_memory("CREATE TABLE t (a); COMMIT;").await.expect_err("refused");
+        assert_eq!(failed.statement, 2);
+        assert!(failed.failure.message.contains("COMMIT is not allowed"));
+    }
+}

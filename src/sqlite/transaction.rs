@@ -1,0 +1,96 @@
+//! Taking and giving up SQLite's write lock, each wait with a deadline.
+
+use super::connection::Connection;
+use super::interrupt::Interrupt;
+use crate::clock::Deadline;
+use crate::error::{Error, Result, SqliteFailure};
+use crate::storage;
+
+/// How strong a transaction to begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begin {
+    /// The write lock; in WAL mode readers go on.
+    Immediate,
+    /// Nobody else at all.
+    Exclusive,
+}
+
+/// Begins a transaction, waiting until the deadline for others to finish.
+///
+/// A deferred BEGIN is never used: SQLite does not wait for the lock when a read transaction is upgraded
+/// (<https://www.sqlite.org/lang_transaction.html>).
+///
+/// # Errors
+/// [`Error::Locked`] past the deadline, with the processes that have the file open.
+pub async fn begin(
+    connection: &mut Connection,
+    kind: Begin,
+    deadline: Deadline,
+    interrupt: &Interrupt,
+    on_wait: impl FnMut(),
+) -> Result<()> {
+    let sql = match kind {
+        Begin::Immediate => "BEGIN IMMEDIATE",
+        Begin::Exclusive => "BEGIN EXCLUSIVE",
+    };
+    until_free(connection, sql, "take the write lock", deadline, interrupt, on_wait).await
+}
+
+/// Commits. In rollback-journal mode this waits for readers; the deadline bounds it.
+pub async fn commit(
+    connection: &mut Connection,
+    deadline: Deadline,
+    interrupt: &Interrupt,
+    on_wait: impl FnMut(),
+) -> Result<()> {
+    until_free(connection, "COMMIT", "commit", deadline, interrupt, on_wait).await
+}
+
+/// Rolls back where a transaction is still open.
+pub async fn rollback(connection: &mut Connection) -> Result<()> {
+    if connection.in_transaction().await? {
+        connection.run("roll back", "ROLLBACK").await?;
+    }
+    Ok(())
+}
+
+async fn until_free(
+    connection: &mut Connection,
+    sql: &str,
+    doing: &'static str,
+    deadline: Deadline,
+    interrupt: &Interrupt,
+    mut on_wait: impl FnMut(),
+) -> Result<()> {
+    loop {
+        match connection.execute(sql).await {
+            Ok(_) => return Ok(()),
+            Err(failure) if failure.is_busy() => {
+                interrupt.check()?;
+                if deadline.remaining().is_none() {
+                    return Err(locked(connection, deadline));
+                }
+                on_wait();
+            }
+            Err(failure) => return Err(classify(connection, doing, failure)),
+        }
+    }
+}
+
+fn locked(connection: &Connection, deadline: Deadline) -> Error {
+    Error::Locked {
+        path: connection.path().to_path_buf(),
+        waited_ms: deadline.waited_ms(),
+        holders: storage::holders_of(connection.path()),
+    }
+}
+
+fn classify(connection: &Connection, doing: &str, failure: SqliteFailure) -> Error {
+    if failure.primary() == libsqlite3_sys::SQLITE_NOTADB {
+        return Error::NotADatabase {
+            path: connection.path().to_path_buf(),
+            detail: failure.message,
+        };
+    }
+    Error::sqlite(doing)(failure)
+}

@@ -1,0 +1,123 @@
+//! The job lock: one safestep job at a time for a database.
+//!
+//! An advisory lock of the operating system on a file beside the database. It
+//! dies with the process, so it can never be stale. The file stays: removing
+//! it would let two jobs lock two different files of the same name.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::{folder_of, name_of};
+use crate::clock::Deadline;
+use crate::error::{Error, Result};
+
+const POLL: Duration = Duration::from_millis(20);
+
+/// Held for the length of a job; released when dropped.
+#[derive(Debug)]
+pub struct JobLock {
+    _file: File,
+}
+
+impl JobLock {
+    /// Waits for the lock on a database until the deadline.
+    ///
+    /// # Errors
+    /// [`Error::JobRunning`] past the deadline; whatever `tick` returns, which is called while waiting.
+    pub async fn acquire(
+        database: &Path,
+        deadline: Deadline,
+        tick: impl FnMut() -> Result<()>,
+    ) -> Result<Self> {
+        Self::wait(lock_path(database), database, deadline, tick).await
+    }
+
+    /// As [`Self::acquire`], for a backups folder: databases of the same name may share one.
+    pub async fn acquire_folder(
+        folder: &Path,
+        deadline: Deadline,
+        tick: impl FnMut() -> Result<()>,
+    ) -> Result<Self> {
+        Self::wait(folder.join(".safestep-lock"), folder, deadline, tick).await
+    }
+
+    async fn wait(
+        path: PathBuf,
+        subject: &Path,
+        deadline: Deadline,
+        mut tick: impl FnMut() -> Result<()>,
+    ) -> Result<Self> {
+        let mut file = open(&path)?;
+        while !try_lock(&file, &path)? {
+            tick()?;
+            let Some(left) = deadline.remaining() else {
+                return Err(Error::JobRunning {
+                    path: subject.to_path_buf(),
+                    waited_ms: deadline.waited_ms(),
+                    holder: read_holder(&mut file),
+                });
+            };
+            tokio::time::sleep(left.min(POLL)).await;
+        }
+        write_holder(&mut file).map_err(Error::io("write", &path))?;
+        Ok(Self { _file: file })
+    }
+
+    /// Who holds the lock now, if anybody does.
+    pub fn holder(database: &Path) -> Result<Option<String>> {
+        let path = lock_path(database);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let mut file = File::open(&path).map_err(Error::io("open", &path))?;
+        let free = match file.try_lock_shared() {
+            Ok(()) => true,
+            Err(TryLockError::WouldBlock) => false,
+            Err(TryLockError::Error(error)) => return Err(Error::io("lock", &path)(error)),
+        };
+        Ok((!free).then(|| read_holder(&mut file)))
+    }
+}
+
+fn lock_path(database: &Path) -> PathBuf {
+    folder_of(database).join(format!(".{}.safestep-lock", name_of(database)))
+}
+
+fn open(path: &Path) -> Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map_err(Error::io("open the lock file", path))
+}
+
+fn try_lock(file: &File, path: &Path) -> Result<bool> {
+    match file.try_lock() {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => Err(Error::io("lock", path)(error)),
+    }
+}
+
+fn write_holder(file: &mut File) -> std::io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    write!(file, "pid {}", std::process::id())
+}
+
+fn read_holder(file: &mut File) -> String {
+    let mut text = String::new();
+    let read = file
+        .rewind()
+        .and_then(|()| file.take(64).read_to_string(&mut text));
+    match read {
+        Ok(_) if !text.is_empty() => text,
+        _ => "pid unknown".into(),
+    }
+}
