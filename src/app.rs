@@ -123,7 +123,7 @@ fn log((answer, result): &Outcome) {
         }
         Ok(()) => tracing::info!(outcome, "done"),
         Err(error) => {
-            tracing::error!(outcome, code = error.code(), exit_code = error.exit_code(), "{error}");
+            tracing::error!(target: logging::OUTCOME, outcome, code = error.code(), exit_code = error.exit_code(), "{error}");
         }
     }
 }

@@ -122,6 +122,8 @@ pub struct StatementFailure {
     pub excerpt: String,
     /// Why.
     pub cause: String,
+    /// The migration itself refused, with RAISE in a trigger; the cause is its author's message.
+    pub raised: bool,
 }
 
 /// Everything that can end a command.
@@ -302,6 +304,9 @@ impl Error {
             Self::Unplaceable { .. } => "Nothing was changed. Compare the schema with `safestep doctor`; put the history or the schema right, \
                  or restore a backup."
                 .into(),
+            Self::MigrationFailed(failure) if failure.raised => {
+                "Do as the migration's message says, and run the same command again.".into()
+            }
             Self::MigrationFailed(failure) => format!(
                 "Correct {} and run the same command again.",
                 failure.file.display()

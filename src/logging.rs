@@ -14,6 +14,8 @@ use tracing_subscriber::{EnvFilter, Layer};
 use crate::storage;
 
 const FILES_KEPT: usize = 14;
+/// How a command ended: for the files only, since standard error gets the error as text.
+pub const OUTCOME: &str = "safestep::outcome";
 
 /// Starts logging. A second call in one process changes nothing.
 pub fn start(folder: &Path, verbose: bool) {
@@ -22,17 +24,19 @@ pub fn start(folder: &Path, verbose: bool) {
         (false, true) => LevelFilter::WARN,
         (false, false) => LevelFilter::INFO,
     };
-    let ours = |level: LevelFilter| EnvFilter::new(format!("off,safestep={level}"));
+    let ours = |level: LevelFilter, outcome: LevelFilter| {
+        EnvFilter::new(format!("off,safestep={level},{OUTCOME}={outcome}"))
+    };
     let stderr = fmt::layer()
         .with_writer(io::stderr)
         .with_ansi(false)
         .with_target(false)
         .compact()
-        .with_filter(ours(level));
+        .with_filter(ours(level, LevelFilter::OFF));
     let files = fmt::layer()
         .json()
         .with_writer(LazyFiles::new(folder))
-        .with_filter(ours(LevelFilter::INFO));
+        .with_filter(ours(LevelFilter::INFO, LevelFilter::INFO));
     // Fails only where a subscriber is set already, as when a test calls `run` twice.
     let _ = tracing_subscriber::registry().with(stderr).with(files).try_init();
 }

@@ -173,6 +173,7 @@ async fn require_no_transaction(connection: &mut Connection, step: &Step<'_>) ->
         line: step.script().sql.lines().count(),
         excerpt: String::new(),
         cause: "it begins a transaction and does not end it".into(),
+        raised: false,
     })))
 }
 
@@ -204,6 +205,7 @@ fn classify(script: &Script, failed: ScriptFailure, interrupt: &Interrupt) -> Er
         statement: failed.statement,
         line: failed.line,
         excerpt: failed.excerpt,
+        raised: failed.failure.code == libsqlite3_sys::SQLITE_CONSTRAINT_TRIGGER,
         cause: failed.failure.message,
     }))
 }

@@ -45,9 +45,9 @@ fn target() -> ProgressDrawTarget {
 impl Monitor for Progress {
     fn phase(&self, phase: &'static str) {
         if QUIET.contains(&phase) {
-            tracing::debug!(phase, "phase");
+            tracing::debug!("phase: {phase}");
         } else {
-            tracing::info!(phase, "phase");
+            tracing::info!("phase: {phase}");
         }
         self.bar.set_message(phase);
         self.bar.set_length(1);

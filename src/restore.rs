@@ -122,6 +122,8 @@ impl Restorer<'_> {
         let written = self.write_pages(live).await?;
         let method = if written.is_some() {
             sqlite::commit(live, self.deadline, self.interrupt, || ()).await?;
+            // The page cache still holds b-tree pages parsed before they were overwritten.
+            live.run("empty the page cache", "PRAGMA shrink_memory").await?;
             Method::PagesRestored
         } else {
             sqlite::rollback(live).await?;

@@ -199,7 +199,11 @@ impl Catalog {
             folder: self.folder.clone(),
         };
         if wanted == "latest" {
-            let ours = |backup: &&Backup| Path::new(&backup.manifest.source) == self.database;
+            // What a restore replaced is not meant: a second `restore latest` would undo the first.
+            let ours = |backup: &&Backup| {
+                Path::new(&backup.manifest.source) == self.database
+                    && backup.manifest.purpose != Purpose::BeforeRestore
+            };
             return good.iter().rev().find(ours).cloned().ok_or_else(none);
         }
         let named = |backup: &&Backup| {

@@ -74,7 +74,7 @@ async fn take(
 }
 
 /// A backup must be possible even where the migrations are missing or do not fit.
-async fn revision(context: &Context<'_>, live: &mut Connection) -> String {
+pub(super) async fn revision(context: &Context<'_>, live: &mut Connection) -> String {
     let Ok(migrations) = Migrations::read(&context.settings.migrations) else {
         return "unknown".into();
     };

@@ -1,5 +1,6 @@
 //! `safestep restore`: a backup over the live database, which is itself backed up first.
 
+use super::backup::revision;
 use super::keep::{self, Keeping};
 use super::report::Report;
 use super::{Context, Phases};
@@ -191,7 +192,7 @@ async fn take_safety(context: &Context<'_>, source: &mut Connection) -> Result<S
         database: context.database(),
         purpose: Purpose::BeforeRestore,
         facts: &facts,
-        from: "replaced".into(),
+        from: revision(context, source).await,
         to: "restore".into(),
         rows: std::collections::BTreeMap::new(),
     };

@@ -22,6 +22,9 @@ use crate::storage;
 /// SQLite's lock bytes lie at 1 GiB; their page holds no data and must not be touched.
 const PENDING_BYTE: u64 = 0x4000_0000;
 const PAGES_PER_LOOK: u32 = 4096;
+/// Where page 1 holds what is not content: journal mode, file change counter, schema cookie, "version valid for" and
+/// SQLite's version.
+const VOLATILE: [std::ops::Range<usize>; 4] = [18..20, 24..28, 40..44, 92..100];
 
 /// SHA-256 over what a database holds, so that two files of equal content have equal digests.
 ///
@@ -248,7 +251,7 @@ fn digest(layout: Layout, pages: &mut dyn Pages) -> Result<ContentDigest> {
 
 /// Zeroes what SQLite changes in page 1 although the content stays.
 fn neutralise(first: &mut [u8]) {
-    for range in [18..20, 24..28, 40..44, 92..100] {
+    for range in VOLATILE {
         first[range].fill(0);
     }
 }
@@ -320,13 +323,21 @@ pub async fn restore_pages(
         file: storage::open(snapshot)?,
         path: snapshot,
     };
-    connection
-        .raw(|raw| {
-            PageRestore::new(raw, source, from, to)?
-                .run(interrupt, monitor)
-                .map(Some)
-        })
-        .await?
+    let done = connection
+        .raw(|raw| PageRestore::new(raw, source, from, to)?.run(interrupt, monitor))
+        .await??;
+    if done.written > 0 {
+        renew_schema_cookie(connection).await?;
+    }
+    Ok(Some(done))
+}
+
+/// Makes every open connection read the schema again, which may have become another one with the same cookie.
+async fn renew_schema_cookie(connection: &mut Connection) -> Result<()> {
+    let doing = "renew the schema cookie";
+    let cookie: i64 = connection.scalar(doing, "PRAGMA schema_version").await?;
+    let next = (cookie + 1) % i64::from(i32::MAX);
+    connection.run(doing, &format!("PRAGMA schema_version = {next}")).await.map(|_| ())
 }
 
 struct PageRestore<'h, 'p> {
@@ -376,21 +387,16 @@ impl<'h, 'p> PageRestore<'h, 'p> {
         })
     }
 
-    /// Page 1 last: it keeps the live file's own counters and journal mode, and gets a new schema cookie, so that
-    /// every open connection reads the schema again.
+    /// Page 1 last: it keeps the live file's own counters, journal mode and, for now, schema cookie. With another
+    /// cookie SQLite would compile our next statement anew, against pages that it has parsed before.
     fn restore_first(&mut self, page: &mut [u8]) -> Result<()> {
         let mut live = vec![0; page.len()];
         self.source.read(1, page)?;
         self.live.read(1, &mut live)?;
-        let cookie = big_endian(&live, 40).max(big_endian(page, 40)).wrapping_add(1);
-        for range in [18..20, 24..28, 40..44, 92..100] {
+        for range in VOLATILE {
             page[range.clone()].copy_from_slice(&live[range]);
         }
-        let unchanged = self.written == 0
-            && self.to.page_count == self.from.page_count
-            && page == live.as_slice();
-        if !unchanged {
-            page[40..44].copy_from_slice(&cookie.to_be_bytes());
+        if self.written > 0 || self.to.page_count != self.from.page_count || page != live.as_slice() {
             self.write(1, Some(page))?;
         }
         Ok(())

@@ -1,0 +1,256 @@
+//! A folder with a database, migrations and backups, and the real program to run on it.
+#![allow(dead_code, clippy::expect_used, clippy::unwrap_used, clippy::missing_panics_doc, missing_docs)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
+use tempfile::TempDir;
+
+/// The migrations of the repository.
+pub fn shipped_migrations() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations")
+}
+
+/// What a run of the program left behind.
+#[derive(Debug)]
+pub struct Run {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Run {
+    pub fn of(output: &Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// Fails the test unless the program ended with this code.
+    #[track_caller]
+    pub fn expect_code(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    /// The document that `--output json` printed.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("{error}\nstdout:\n{}\nstderr:\n{}", self.stdout, self.stderr))
+    }
+}
+
+/// A world of its own for one test.
+pub struct Sandbox {
+    dir: TempDir,
+}
+
+impl Sandbox {
+    /// With a copy of the shipped migrations, and no database.
+    pub fn new() -> Self {
+        let sandbox = Self {
+            dir: tempfile::tempdir().expect("temporary folder"),
+        };
+        fs::create_dir(sandbox.path("data")).expect("data folder");
+        fs::create_dir(sandbox.migrations()).expect("migrations folder");
+        for entry in fs::read_dir(shipped_migrations()).expect("shipped migrations") {
+            let entry = entry.expect("entry");
+            fs::copy(entry.path(), sandbox.migrations().join(entry.file_name())).expect("copy");
+        }
+        sandbox
+    }
+
+    /// With a database at `revision`, made by the program itself.
+    pub fn at(revision: &str) -> Self {
+        let sandbox = Self::new();
+        sandbox
+            .run(&["upgrade", revision, "--create-if-missing"])
+            .expect_code(0);
+        sandbox
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn database(&self) -> PathBuf {
+        self.path("data/fastflow.db")
+    }
+
+    pub fn migrations(&self) -> PathBuf {
+        self.path("migrations")
+    }
+
+    /// The catalogue folder of the database.
+    pub fn backups(&self) -> PathBuf {
+        self.path("backups/fastflow")
+    }
+
+    /// Writes a migration after the shipped ones, with a down file that does nothing.
+    pub fn add_migration(&self, name: &str, up: &str) {
+        fs::write(self.migrations().join(format!("{name}.up.sql")), up).expect("up file");
+        fs::write(self.migrations().join(format!("{name}.down.sql")), "SELECT 1;\n").expect("down file");
+    }
+
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_safestep"));
+        command
+            .current_dir(self.dir.path())
+            .args(args)
+            .env_remove("DATABASE_URL")
+            .env_remove("DATA_DIR")
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs the program to its end.
+    pub fn run(&self, args: &[&str]) -> Run {
+        Run::of(&self.command(args).output().expect("the program starts"))
+    }
+
+    /// Runs it with `--output json`.
+    pub fn run_json(&self, args: &[&str]) -> (i32, Value) {
+        let mut all = args.to_vec();
+        all.extend(["--output", "json"]);
+        let run = self.run(&all);
+        (run.code, run.json())
+    }
+
+    /// Starts it and does not wait.
+    pub fn spawn(&self, args: &[&str]) -> Child {
+        self.command(args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts")
+    }
+
+    /// The revision that `current` reports.
+    pub fn current(&self) -> String {
+        let (code, document) = self.run_json(&["current"]);
+        assert_eq!(code, 0, "{document}");
+        document["revision"].as_str().expect("revision").to_owned()
+    }
+
+    /// Runs SQL on the database through an ordinary connection of its own.
+    pub fn sql(&self, sql: &str) {
+        block_on(async {
+            let mut connection = connect(&self.database()).await;
+            sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.expect("SQL runs");
+            connection.close().await.expect("close");
+        });
+    }
+
+    /// Rows of a query, each value as text joined by `|`, NULL as empty: what the sqlite3 shell prints.
+    pub fn query(&self, sql: &str) -> Vec<String> {
+        query(&self.database(), sql)
+    }
+
+    /// Switches the database to WAL mode.
+    pub fn use_wal(&self) {
+        self.sql("PRAGMA journal_mode = WAL");
+    }
+
+    /// Everything that the database holds, in text, read by an ordinary connection: schema and all rows.
+    pub fn content(&self) -> String {
+        content(&self.database())
+    }
+
+    /// The paths of the archives, oldest first.
+    pub fn archives(&self) -> Vec<PathBuf> {
+        files_ending(&self.backups(), ".tar.gz")
+    }
+}
+
+/// Files of a folder by suffix, sorted; none when the folder is missing.
+pub fn files_ending(folder: &Path, suffix: &str) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> = fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .map(|entry| entry.expect("entry").path())
+        .filter(|path| path.to_string_lossy().ends_with(suffix))
+        .collect();
+    paths.sort();
+    paths
+}
+
+/// Runs a future to its end on a runtime of its own.
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("runtime")
+        .block_on(future)
+}
+
+/// An ordinary connection, as an application opens it (`busy_timeout` 5 s, foreign keys off as in Fast-Flow).
+pub async fn connect(path: &Path) -> SqliteConnection {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .foreign_keys(false)
+        .connect()
+        .await
+        .expect("the database opens")
+}
+
+/// As [`connect`], and in WAL mode.
+pub async fn connect_wal(path: &Path) -> SqliteConnection {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .foreign_keys(false)
+        .journal_mode(SqliteJournalMode::Wal)
+        .connect()
+        .await
+        .expect("the database opens")
+}
+
+pub fn query(path: &Path, sql: &str) -> Vec<String> {
+    block_on(async {
+        let mut connection = connect(path).await;
+        let lines = query_on(&mut connection, sql).await;
+        connection.close().await.expect("close");
+        lines
+    })
+}
+
+pub async fn query_on(connection: &mut SqliteConnection, sql: &str) -> Vec<String> {
+    let rows = sqlx::query(AssertSqlSafe(sql))
+        .fetch_all(connection)
+        .await
+        .unwrap_or_else(|error| panic!("{sql}: {error}"));
+    rows.iter()
+        .map(|row| {
+            let cells: Vec<String> = (0..row.len())
+                .map(|index| row.try_get_unchecked::<Option<String>, _>(index).ok().flatten().unwrap_or_default())
+                .collect();
+            cells.join("|")
+        })
+        .collect()
+}
+
+/// Schema and rows of every table as text; independent of the program's own digest.
+pub fn content(path: &Path) -> String {
+    block_on(async {
+        let mut connection = connect(path).await;
+        let schema = "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name";
+        let mut lines = query_on(&mut connection, schema).await;
+        let names = "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name";
+        for table in query_on(&mut connection, names).await {
+            lines.push(format!("-- {table}"));
+            let columns = format!("SELECT group_concat('quote(\"' || name || '\")', ' || '','' || ') FROM pragma_table_info('{table}')");
+            let expression = query_on(&mut connection, &columns).await.remove(0);
+            let rows = format!("SELECT {expression} FROM \"{table}\" ORDER BY 1");
+            lines.extend(query_on(&mut connection, &rows).await);
+        }
+        connection.close().await.expect("close");
+        lines.join("\n")
+    })
+}
