@@ -40,7 +40,11 @@ where
             let name = command::name(&cli.command);
             stdout.write_all(report::document(name, answer.as_ref(), error, exit_code).as_bytes())
         }
-        Output::Human => stdout.write_all(answer.map_or_else(String::new, |answer| answer.text).as_bytes()),
+        Output::Human => stdout.write_all(
+            answer
+                .map_or_else(String::new, |answer| answer.text)
+                .as_bytes(),
+        ),
     };
     if let Some(words) = words {
         let _ = stderr.write_all(words.as_bytes());
@@ -116,7 +120,9 @@ async fn work(cli: &Cli, config: &Config) -> Outcome {
 }
 
 fn log((answer, result): &Outcome) {
-    let outcome = answer.as_ref().map_or("failed", |answer| answer.outcome.as_str());
+    let outcome = answer
+        .as_ref()
+        .map_or("failed", |answer| answer.outcome.as_str());
     match result {
         Ok(()) if matches!(outcome, "nothing_to_do" | "listed" | "shown" | "healthy") => {
             tracing::debug!(outcome, "done");

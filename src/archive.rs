@@ -38,16 +38,32 @@ pub struct Contents<'a> {
 /// Writes an archive to a new file and makes it durable. Gives up when interrupted.
 pub fn write(path: &Path, contents: Contents<'_>, interrupt: &Interrupt) -> Result<()> {
     let file = storage::create_new(path)?;
-    let written = write_to(BufWriter::with_capacity(CHUNK_BYTES, file), contents, interrupt);
+    let database = storage::open(contents.database)?;
+    let written = write_to(
+        BufWriter::with_capacity(CHUNK_BYTES, file),
+        contents,
+        database,
+        interrupt,
+    );
     interrupt.check()?;
     written.map_err(Error::io("write the archive", path))
 }
 
-fn write_to(file: BufWriter<File>, contents: Contents<'_>, interrupt: &Interrupt) -> io::Result<()> {
+fn write_to(
+    file: BufWriter<File>,
+    contents: Contents<'_>,
+    database: File,
+    interrupt: &Interrupt,
+) -> io::Result<()> {
     let mut tar = tar::Builder::new(GzEncoder::new(file, Compression::new(LEVEL)));
     let manifest_bytes = contents.manifest.len() as u64;
-    append(&mut tar, MANIFEST, manifest_bytes, contents.modified, contents.manifest)?;
-    let database = File::open(contents.database)?;
+    append(
+        &mut tar,
+        MANIFEST,
+        manifest_bytes,
+        contents.modified,
+        contents.manifest,
+    )?;
     let length = database.metadata()?.len();
     let watched = Watched {
         inner: BufReader::with_capacity(CHUNK_BYTES, database),
@@ -113,7 +129,10 @@ pub fn extract(
     if entry.size() != expected_bytes {
         return Err(refuse(
             path,
-            format!("the manifest promises {expected_bytes} bytes, the archive holds {}", entry.size()),
+            format!(
+                "the manifest promises {expected_bytes} bytes, the archive holds {}",
+                entry.size()
+            ),
         ));
     }
     let mut watched = Watched {
@@ -207,10 +226,16 @@ fn next_entry<'a>(
         .map_err(unusable(path))?;
     if entry.path_bytes().as_ref() != name.as_bytes() {
         let found = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-        return Err(refuse(path, format!("where '{name}' should be there is '{found}'")));
+        return Err(refuse(
+            path,
+            format!("where '{name}' should be there is '{found}'"),
+        ));
     }
     if entry.header().entry_type() != tar::EntryType::Regular {
-        return Err(refuse(path, format!("'{name}' is not a regular file in it")));
+        return Err(refuse(
+            path,
+            format!("'{name}' is not a regular file in it"),
+        ));
     }
     Ok(entry)
 }

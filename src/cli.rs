@@ -1,4 +1,5 @@
-//! What the user types. Structs without logic.
+//! What the user types. Structs without logic; their comments are the help text.
+#![allow(clippy::doc_markdown, missing_docs)]
 
 use std::path::PathBuf;
 

@@ -138,7 +138,15 @@ mod tests {
 
     #[test]
     fn a_duration_that_makes_no_sense_is_refused_with_an_example() {
-        for text in ["", "s", "-1s", "3 weeks", "5y", "99999999999999999h", "1.5s"] {
+        for text in [
+            "",
+            "s",
+            "-1s",
+            "3 weeks",
+            "5y",
+            "99999999999999999h",
+            "1.5s",
+        ] {
             assert!(parse_duration(text).is_err(), "{text:?} was accepted");
         }
     }

@@ -71,7 +71,12 @@ impl Config {
                 .or(file)
                 .unwrap_or_else(|| default.into())
         };
-        let backups = path(&given.backups, "SAFESTEP_BACKUPS", file.backups, DEFAULT_BACKUPS);
+        let backups = path(
+            &given.backups,
+            "SAFESTEP_BACKUPS",
+            file.backups,
+            DEFAULT_BACKUPS,
+        );
         let settings = Settings {
             database: storage::absolute(&database(given, &env, file.database)?)?,
             migrations: path(
@@ -115,20 +120,23 @@ fn lock_timeout(
         .or(file);
     match text {
         None => Ok(DEFAULT_LOCK_TIMEOUT),
-        Some(text) => parse_duration(&text)
-            .map_err(|message| usage(message, "Set the lock timeout, for example --lock-timeout 30s.")),
+        Some(text) => parse_duration(&text).map_err(|message| {
+            usage(
+                message,
+                "Set the lock timeout, for example --lock-timeout 30s.",
+            )
+        }),
     }
 }
 
-fn keep(
-    given: &Given,
-    env: &dyn Fn(&str) -> Option<String>,
-    file: Option<usize>,
-) -> Result<usize> {
+fn keep(given: &Given, env: &dyn Fn(&str) -> Option<String>, file: Option<usize>) -> Result<usize> {
     let number = match given.keep.clone().or_else(|| env("SAFESTEP_KEEP")) {
-        Some(text) => text
-            .parse()
-            .map_err(|_| usage(format!("'{text}' is not a number of backups"), "Give --keep a number of 1 or more."))?,
+        Some(text) => text.parse().map_err(|_| {
+            usage(
+                format!("'{text}' is not a number of backups"),
+                "Give --keep a number of 1 or more.",
+            )
+        })?,
         None => file.unwrap_or(DEFAULT_KEEP),
     };
     if number == 0 {
@@ -158,7 +166,8 @@ fn read_file(given: &Given, env: &dyn Fn(&str) -> Option<String>) -> Result<File
             "The keys are database, migrations, backups, lock_timeout, keep and log_dir.",
         )
     };
-    let bytes = storage::read_bounded(&path, CONFIG_LIMIT_BYTES).map_err(|e| wrong(e.to_string()))?;
+    let bytes =
+        storage::read_bounded(&path, CONFIG_LIMIT_BYTES).map_err(|e| wrong(e.to_string()))?;
     let text = String::from_utf8(bytes).map_err(|_| wrong("is not UTF-8".into()))?;
     let mut file: File = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
     let folder = storage::folder_of(&path);
@@ -233,29 +242,57 @@ mod tests {
 
     #[test]
     fn sqlalchemy_and_sqlx_urls_name_the_same_files() {
-        let path = |text| database_path(text).map(|path| path.display().to_string()).ok();
+        let path = |text| {
+            database_path(text)
+                .map(|path| path.display().to_string())
+                .ok()
+        };
         assert_eq!(path("data/app.db").as_deref(), Some("data/app.db"));
-        assert_eq!(path("sqlite:///data/app.db").as_deref(), Some("data/app.db"));
-        assert_eq!(path("sqlite+aiosqlite:///data/app.db").as_deref(), Some("data/app.db"));
-        assert_eq!(path("sqlite:////srv/app.db").as_deref(), Some("/srv/app.db"));
+        assert_eq!(
+            path("sqlite:///data/app.db").as_deref(),
+            Some("data/app.db")
+        );
+        assert_eq!(
+            path("sqlite+aiosqlite:///data/app.db").as_deref(),
+            Some("data/app.db")
+        );
+        assert_eq!(
+            path("sqlite:////srv/app.db").as_deref(),
+            Some("/srv/app.db")
+        );
         assert_eq!(path("sqlite:data/app.db").as_deref(), Some("data/app.db"));
-        assert_eq!(path("sqlite://data/app.db?mode=rwc").as_deref(), Some("data/app.db"));
+        assert_eq!(
+            path("sqlite://data/app.db?mode=rwc").as_deref(),
+            Some("data/app.db")
+        );
         assert_eq!(path("sqlite:/srv/app.db").as_deref(), Some("/srv/app.db"));
     }
 
     #[test]
     fn a_postgresql_url_is_refused_with_exit_code_4() {
-        for text in ["postgresql://u:p@h/db", "postgres://h/db", "postgresql+psycopg://h/db", "mysql://h/db"] {
+        for text in [
+            "postgresql://u:p@h/db",
+            "postgres://h/db",
+            "postgresql+psycopg://h/db",
+            "mysql://h/db",
+        ] {
             let error = database_path(text).expect_err("not ours");
             assert_eq!(error.exit_code(), 4, "{text}");
-            assert!(!error.to_string().contains("u:p"), "the password is not printed");
+            assert!(
+                !error.to_string().contains("u:p"),
+                "the password is not printed"
+            );
         }
     }
 
     #[test]
     fn a_database_in_memory_is_no_file_to_migrate() {
         for text in ["sqlite://", "sqlite::memory:", "sqlite:///:memory:"] {
-            assert_eq!(database_path(text).expect_err("no file").exit_code(), 2, "{text}");
+            assert_eq!(
+                database_path(text).expect_err("no file").exit_code(),
+                2,
+                "{text}"
+            );
         }
     }
 

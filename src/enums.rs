@@ -1,6 +1,6 @@
 //! Enum columns: the map in `enums.toml`, what it would change, and the change.
 //!
-//! Casing differs per column on purpose, so there is only the explicit map, never a blanket upper(). Matching ignores
+//! Casing differs per column on purpose, so there is only the explicit map, never a blanket `upper()`. Matching ignores
 //! case and surrounding blanks; what no rule maps is an error that names it.
 
 use std::collections::BTreeMap;
@@ -111,7 +111,11 @@ impl EnumMap {
             if twin {
                 problems.push(Problem::new(&subject, "appears twice"));
             }
-            problems.extend(column.problems().map(|message| Problem::new(&subject, message)));
+            problems.extend(
+                column
+                    .problems()
+                    .map(|message| Problem::new(&subject, message)),
+            );
         }
         problems
     }
@@ -187,12 +191,16 @@ impl EnumColumn {
         let mut seen = BTreeMap::new();
         for value in &self.values {
             if let Some(other) = seen.insert(folded(value), value) {
-                messages.push(format!("'{other}' and '{value}' differ only in case or blanks"));
+                messages.push(format!(
+                    "'{other}' and '{value}' differ only in case or blanks"
+                ));
             }
         }
         for (alias, value) in &self.aliases {
             if !self.values.contains(value) {
-                messages.push(format!("the alias '{alias}' leads to '{value}', which is not among the values"));
+                messages.push(format!(
+                    "the alias '{alias}' leads to '{value}', which is not among the values"
+                ));
             }
             if let Some(other) = seen.get(&folded(alias)).filter(|other| **other != value) {
                 messages.push(format!("the alias '{alias}' is also the value '{other}'"));
@@ -232,7 +240,10 @@ impl EnumColumn {
         let listed = unknown.iter().take(LISTED_LIMIT).map(|(value, rows)| {
             Problem::new(
                 format!("{}.{}", self.table, self.column),
-                format!("{rows} row(s) hold '{value}'; allowed: {}", self.values.join(", ")),
+                format!(
+                    "{rows} row(s) hold '{value}'; allowed: {}",
+                    self.values.join(", ")
+                ),
             )
         });
         match self.unknown {

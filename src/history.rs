@@ -74,16 +74,16 @@ impl History {
         check_known(&alembic, migrations)?;
         let recorded = check_rows(&rows, migrations)?;
         let claimed = recorded.last().copied();
-        if let Some(version) = claimed {
-            if alembic_agrees(&alembic, version, migrations) {
-                let in_step = !(migrations.speaks_alembic() && alembic == AlembicRow::NoTable);
-                return Ok(Self {
-                    current: claimed,
-                    origin: Origin::Recorded,
-                    in_step,
-                    recorded,
-                });
-            }
+        if let Some(version) = claimed
+            && alembic_agrees(&alembic, version, migrations)
+        {
+            let in_step = !(migrations.speaks_alembic() && alembic == AlembicRow::NoTable);
+            return Ok(Self {
+                current: claimed,
+                origin: Origin::Recorded,
+                in_step,
+                recorded,
+            });
         }
         place(connection, migrations, &alembic, recorded).await
     }
@@ -138,13 +138,19 @@ fn check_known(alembic: &AlembicRow, migrations: &Migrations) -> Result<()> {
 }
 
 fn unknown(revision: String, migrations: &Migrations) -> Error {
-    let head = migrations.all().last().map_or_else(String::new, Migration::label);
+    let head = migrations
+        .all()
+        .last()
+        .map_or_else(String::new, Migration::label);
     Error::UnknownRevision { revision, head }
 }
 
 /// The applied versions: a gapless beginning of the files, unchanged since.
 fn check_rows(rows: &[SqlxRow], migrations: &Migrations) -> Result<Vec<Version>> {
-    if let Some(row) = rows.iter().find(|row| Some(row.version) > migrations.head()) {
+    if let Some(row) = rows
+        .iter()
+        .find(|row| Some(row.version) > migrations.head())
+    {
         return Err(unknown(row.version.to_string(), migrations));
     }
     if let Some(row) = rows.iter().find(|row| !row.success) {
@@ -156,7 +162,10 @@ fn check_rows(rows: &[SqlxRow], migrations: &Migrations) -> Result<Vec<Version>>
             differences: Vec::new(),
         });
     }
-    let problems: Vec<Problem> = rows.iter().filter_map(|row| row_problem(row, migrations)).collect();
+    let problems: Vec<Problem> = rows
+        .iter()
+        .filter_map(|row| row_problem(row, migrations))
+        .collect();
     if !problems.is_empty() {
         return Err(Error::Migrations {
             folder: migrations.folder().to_path_buf(),
@@ -249,7 +258,10 @@ fn claims(alembic: &AlembicRow, recorded: &[Version], migrations: &Migrations) -
         AlembicRow::At(id) => migrations.by_alembic(id).map(|migration| migration.version),
         AlembicRow::Empty | AlembicRow::NoTable => None,
     };
-    by_alembic.into_iter().chain(recorded.last().copied()).collect()
+    by_alembic
+        .into_iter()
+        .chain(recorded.last().copied())
+        .collect()
 }
 
 fn structural(list: Vec<Difference>) -> Vec<Problem> {
@@ -296,16 +308,26 @@ fn by_schema(revisions: &[RevisionSchema], found: &Schema) -> Result<Version> {
         let gaps = revisions
             .iter()
             .find(|revision| Some(revision.version) == near)
-            .map_or_else(Vec::new, |revision| schema::differences(&revision.schema, found));
+            .map_or_else(Vec::new, |revision| {
+                schema::differences(&revision.schema, found)
+            });
         return Err(Error::Unplaceable {
             message: format!(
                 "the database has tables but no history, and its schema is that of no revision (it is nearest to {})",
                 version_name(near)
             ),
-            differences: gaps.into_iter().map(|difference| difference.problem).collect(),
+            differences: gaps
+                .into_iter()
+                .map(|difference| difference.problem)
+                .collect(),
         });
     };
-    if let Some(twin) = fits.iter().rev().skip(1).find(|other| other.schema == best.schema) {
+    if let Some(twin) = fits
+        .iter()
+        .rev()
+        .skip(1)
+        .find(|other| other.schema == best.schema)
+    {
         return Err(Error::Unplaceable {
             message: format!(
                 "the database has tables but no history, and {} and {} have the same schema",
@@ -337,10 +359,12 @@ pub async fn write(
         .sqlx()
         .ensure_migrations_table(SQLX_TABLE)
         .await
-        .map_err(|error| Error::sqlite("write the history")(crate::error::SqliteFailure {
-            code: 0,
-            message: error.to_string(),
-        }))?;
+        .map_err(|error| {
+            Error::sqlite("write the history")(crate::error::SqliteFailure {
+                code: 0,
+                message: error.to_string(),
+            })
+        })?;
     sqlx::query("DELETE FROM _sqlx_migrations WHERE version > ?1")
         .bind(to.map_or(-1, |version| version.0))
         .execute(connection.sqlx())

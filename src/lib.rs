@@ -1,25 +1,35 @@
 //! safestep moves a SQLite database from one schema revision to another, backup first.
 //!
 //! The order of the modules is the layering: a module uses only those declared
-//! above it (`tests/architecture.rs` holds that). Nothing in here prints or exits.
+//! above it (`tests/architecture.rs` holds that). Nothing in here exits, and only
+//! `app` is given a stream to print to. `docs/design.md` is the map.
 #![cfg_attr(not(test), deny(unsafe_code))]
 
-pub mod clock;
+// Ground.
 pub mod error;
+pub mod clock;
 pub mod monitor;
 pub mod storage;
 pub mod sqlite;
+pub mod archive;
+
+// What a database should be, and what it is.
 pub mod migration;
 pub mod schema;
 pub mod history;
 pub mod enums;
 pub mod verify;
-pub mod archive;
+
+// Copies, changes, and the way back.
 pub mod catalog;
 pub mod snapshot;
 pub mod migrator;
 pub mod restore;
+
+// The only module that knows the order of things.
 pub mod job;
+
+// The command line.
 pub mod config;
 pub mod cli;
 pub mod report;

@@ -38,7 +38,10 @@ pub fn start(folder: &Path, verbose: bool) {
         .with_writer(LazyFiles::new(folder))
         .with_filter(ours(LevelFilter::INFO, LevelFilter::INFO));
     // Fails only where a subscriber is set already, as when a test calls `run` twice.
-    let _ = tracing_subscriber::registry().with(stderr).with(files).try_init();
+    let _ = tracing_subscriber::registry()
+        .with(stderr)
+        .with(files)
+        .try_init();
 }
 
 /// Rolling files that come into being with the first line: a job with nothing to do writes nothing.

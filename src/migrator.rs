@@ -64,9 +64,16 @@ impl<'m> Plan<'m> {
             }
         };
         let steps = if to >= from {
-            migrations.between(from, to).map(step(Direction::Up)).collect()
+            migrations
+                .between(from, to)
+                .map(step(Direction::Up))
+                .collect()
         } else {
-            migrations.between(to, from).rev().map(step(Direction::Down)).collect()
+            migrations
+                .between(to, from)
+                .rev()
+                .map(step(Direction::Down))
+                .collect()
         };
         Self { from, to, steps }
     }
@@ -160,7 +167,10 @@ fn timing(step: &Step<'_>, watch: Stopwatch) -> Timing {
 /// A script may set these; the next one must not inherit them.
 async fn restore_settings(connection: &mut Connection) -> Result<()> {
     let sql = "PRAGMA foreign_keys = OFF; PRAGMA legacy_alter_table = OFF";
-    connection.run("reset the connection", sql).await.map(|_| ())
+    connection
+        .run("reset the connection", sql)
+        .await
+        .map(|_| ())
 }
 
 async fn require_no_transaction(connection: &mut Connection, step: &Step<'_>) -> Result<()> {
@@ -192,10 +202,10 @@ async fn run(
 
 /// A full disk or an interrupt is not the migration's fault.
 fn classify(script: &Script, failed: ScriptFailure, interrupt: &Interrupt) -> Error {
-    if failed.failure.is_interrupt() {
-        if let Err(interrupted) = interrupt.check() {
-            return interrupted;
-        }
+    if failed.failure.is_interrupt()
+        && let Err(interrupted) = interrupt.check()
+    {
+        return interrupted;
     }
     if failed.failure.is_full() {
         return Error::sqlite(format!("run {}", script.path.display()))(failed.failure);

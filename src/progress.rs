@@ -21,7 +21,9 @@ impl Progress {
     #[must_use]
     pub fn new() -> Self {
         let bar = ProgressBar::with_draw_target(None, target());
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {wide_bar} {percent}% {eta}") {
+        if let Ok(style) =
+            ProgressStyle::with_template("{spinner} {msg} {wide_bar} {percent}% {eta}")
+        {
             bar.set_style(style);
         }
         Self { bar }

@@ -123,7 +123,8 @@ impl Restorer<'_> {
         let method = if written.is_some() {
             sqlite::commit(live, self.deadline, self.interrupt, || ()).await?;
             // The page cache still holds b-tree pages parsed before they were overwritten.
-            live.run("empty the page cache", "PRAGMA shrink_memory").await?;
+            live.run("empty the page cache", "PRAGMA shrink_memory")
+                .await?;
             Method::PagesRestored
         } else {
             sqlite::rollback(live).await?;
@@ -146,14 +147,22 @@ impl Restorer<'_> {
     async fn copy_back(&self, live: &mut Connection) -> Result<()> {
         let facts = FileFacts::read(live).await?;
         if facts.is_wal() {
-            live.run("leave WAL mode", "PRAGMA journal_mode = DELETE").await?;
+            live.run("leave WAL mode", "PRAGMA journal_mode = DELETE")
+                .await?;
         }
         let mut source = Connection::open(&self.snapshot, Access::ReadOnly, self.interrupt).await?;
-        let copied =
-            sqlite::copy(&mut source, live, self.deadline, self.interrupt, self.monitor).await;
+        let copied = sqlite::copy(
+            &mut source,
+            live,
+            self.deadline,
+            self.interrupt,
+            self.monitor,
+        )
+        .await;
         source.close().await?;
         if facts.is_wal() {
-            live.run("go back to WAL mode", "PRAGMA journal_mode = WAL").await?;
+            live.run("go back to WAL mode", "PRAGMA journal_mode = WAL")
+                .await?;
         }
         copied
     }
@@ -166,7 +175,9 @@ impl Restorer<'_> {
         }
         let mode = if was_wal { "WAL" } else { "DELETE" };
         let sql = format!("PRAGMA journal_mode = {mode}");
-        live.run("set the journal mode back", &sql).await.map(|_| ())
+        live.run("set the journal mode back", &sql)
+            .await
+            .map(|_| ())
     }
 
     async fn prove(
@@ -214,7 +225,14 @@ impl Restorer<'_> {
         discard_database(&scratch)?;
         drop(storage::create_new(&scratch)?);
         let mut target = Connection::open(&scratch, Access::Scratch, self.interrupt).await?;
-        sqlite::copy(source, &mut target, self.deadline, self.interrupt, self.monitor).await?;
+        sqlite::copy(
+            source,
+            &mut target,
+            self.deadline,
+            self.interrupt,
+            self.monitor,
+        )
+        .await?;
         target.close().await?;
         let digest = sqlite::digest_file(&scratch)?;
         discard_database(&scratch)?;

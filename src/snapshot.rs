@@ -92,7 +92,13 @@ pub async fn take(
             return Err(error);
         }
     };
-    let manifest = manifest(&slot, now, request, digest, sqlite::sqlite_version(source).await?)?;
+    let manifest = manifest(
+        &slot,
+        now,
+        request,
+        digest,
+        sqlite::sqlite_version(source).await?,
+    )?;
     Ok(Snapshot { slot, manifest })
 }
 
@@ -124,8 +130,7 @@ async fn read_back(path: &Path, request: &Request<'_>, interrupt: &Interrupt) ->
         findings,
     };
     let sha256 = archive::sha256_of(path)?;
-    let layout = Layout::of_file(path)?
-        .ok_or_else(|| corrupt(vec!["the copy is empty".into()]))?;
+    let layout = Layout::of_file(path)?.ok_or_else(|| corrupt(vec!["the copy is empty".into()]))?;
     // An empty file becomes a database of one page.
     if layout.page_count != request.facts.page_count.max(1) {
         return Err(corrupt(vec![format!(

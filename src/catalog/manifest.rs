@@ -81,7 +81,9 @@ impl Manifest {
         };
         let value: serde_json::Value = serde_json::from_slice(text)
             .map_err(|error| refuse(format!("its manifest cannot be read: {error}")))?;
-        let version = value.get("format_version").and_then(serde_json::Value::as_u64);
+        let version = value
+            .get("format_version")
+            .and_then(serde_json::Value::as_u64);
         if version != Some(u64::from(FORMAT_VERSION)) {
             return Err(refuse(format!(
                 "its format version is {}, this program reads {FORMAT_VERSION}",
@@ -90,7 +92,8 @@ impl Manifest {
         }
         let manifest: Self = serde_json::from_value(value)
             .map_err(|error| refuse(format!("its manifest cannot be read: {error}")))?;
-        let plain = !manifest.file.is_empty() && !manifest.file.contains('/') && manifest.file != "..";
+        let plain =
+            !manifest.file.is_empty() && !manifest.file.contains('/') && manifest.file != "..";
         if !plain {
             return Err(refuse(format!("'{}' is not a file name", manifest.file)));
         }

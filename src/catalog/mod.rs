@@ -154,7 +154,10 @@ impl Catalog {
                 return Ok(false);
             }
         }
-        Ok(self.records()?.iter().all(|record| record.outcome.is_some()))
+        Ok(self
+            .records()?
+            .iter()
+            .all(|record| record.outcome.is_some()))
     }
 
     /// Records of this very database. Another one of the same name may share the folder.
@@ -225,7 +228,12 @@ impl Catalog {
 
     /// Compresses a raw snapshot into its archive, reads the archive back and gives it its name. The raw file stays
     /// for whoever may still have to restore from it.
-    pub fn archive(&self, slot: &Slot, manifest: &Manifest, interrupt: &Interrupt) -> Result<Backup> {
+    pub fn archive(
+        &self,
+        slot: &Slot,
+        manifest: &Manifest,
+        interrupt: &Interrupt,
+    ) -> Result<Backup> {
         let (draft, raw) = (slot.draft(), slot.snapshot());
         storage::remove(&draft)?;
         let text = manifest.to_json();
@@ -254,7 +262,11 @@ impl Catalog {
         for path in self.with_suffix(UNPACKED)? {
             discard_database(&path)?;
         }
-        let known: Vec<PathBuf> = self.records()?.iter().map(|r| self.slot_of(r).snapshot()).collect();
+        let known: Vec<PathBuf> = self
+            .records()?
+            .iter()
+            .map(|r| self.slot_of(r).snapshot())
+            .collect();
         for path in self.with_suffix(SNAPSHOT)? {
             if !known.contains(&path) {
                 discard_database(&path)?;

@@ -14,7 +14,11 @@ fn catalog(config: &Config) -> Catalog {
 pub(super) fn list(config: &Config) -> Result<Answer> {
     let catalog = catalog(config);
     let (good, bad) = catalog.backups()?;
-    let mut rows = vec![["ID", "CREATED", "REVISION", "FOR", "SIZE", "ARCHIVE"].map(String::from).to_vec()];
+    let mut rows = vec![
+        ["ID", "CREATED", "REVISION", "FOR", "SIZE", "ARCHIVE"]
+            .map(String::from)
+            .to_vec(),
+    ];
     rows.extend(good.iter().map(row));
     let mut text = if good.is_empty() {
         format!("There are no backups in {}.\n", catalog.folder().display())
@@ -67,14 +71,29 @@ pub(super) fn show(config: &Config, wanted: &str) -> Result<Answer> {
     let rows: i64 = manifest.rows.values().sum();
     let mut lines = vec![
         vec!["backup".into(), manifest.id.clone()],
-        vec!["archive".into(), format!("{} ({})", backup.path.display(), bytes(backup.archive_bytes))],
-        vec!["created".into(), format!("{} by {}", manifest.created_at, manifest.tool)],
+        vec![
+            "archive".into(),
+            format!(
+                "{} ({})",
+                backup.path.display(),
+                bytes(backup.archive_bytes)
+            ),
+        ],
+        vec![
+            "created".into(),
+            format!("{} by {}", manifest.created_at, manifest.tool),
+        ],
         vec!["of".into(), manifest.source.clone()],
         vec!["revision".into(), manifest.from.clone()],
         vec!["made for".into(), purpose(&backup)],
         vec![
             "database".into(),
-            format!("{}, {} pages of {} bytes", bytes(manifest.size_bytes), manifest.page_count, manifest.page_size),
+            format!(
+                "{}, {} pages of {} bytes",
+                bytes(manifest.size_bytes),
+                manifest.page_count,
+                manifest.page_size
+            ),
         ],
         vec!["sha256".into(), manifest.sha256.clone()],
     ];
@@ -85,7 +104,21 @@ pub(super) fn show(config: &Config, wanted: &str) -> Result<Answer> {
             format!("{} in {}", amount(rows, "row"), amount(tables, "table")),
         ]);
     }
-    lines.push(vec!["unpack".into(), format!("tar xOzf {} {} > copy.db", backup.path.display(), manifest.file)]);
-    lines.push(vec!["put back".into(), format!("safestep restore {}", manifest.id)]);
-    Ok(Answer::new("shown", &json!({ "backup": facts(&backup) }), table(&lines)))
+    lines.push(vec![
+        "unpack".into(),
+        format!(
+            "tar xOzf {} {} > copy.db",
+            backup.path.display(),
+            manifest.file
+        ),
+    ]);
+    lines.push(vec![
+        "put back".into(),
+        format!("safestep restore {}", manifest.id),
+    ]);
+    Ok(Answer::new(
+        "shown",
+        &json!({ "backup": facts(&backup) }),
+        table(&lines),
+    ))
 }

@@ -35,7 +35,9 @@ pub(super) async fn current(config: &Config, all: bool) -> Result<Answer> {
     connection.close().await?;
     let history = history?;
     let migration = history.current.and_then(|version| migrations.get(version));
-    let pending: Vec<&Migration> = migrations.between(history.current, migrations.head()).collect();
+    let pending: Vec<&Migration> = migrations
+        .between(history.current, migrations.head())
+        .collect();
     let label = migration.map_or_else(|| "none".to_owned(), label);
     let head = if pending.is_empty() { " (head)" } else { "" };
     let mut text = format!("{label}{head}\n");
@@ -60,7 +62,10 @@ pub(super) async fn current(config: &Config, all: bool) -> Result<Answer> {
 
 /// `007 007_drop_password_hash`, or the description where Alembic does not know it.
 pub(super) fn label(migration: &Migration) -> String {
-    let name = migration.alembic.as_deref().unwrap_or(&migration.description);
+    let name = migration
+        .alembic
+        .as_deref()
+        .unwrap_or(&migration.description);
     format!("{} {name}", migration.version)
 }
 

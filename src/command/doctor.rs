@@ -59,7 +59,11 @@ impl Examination {
         match result {
             Ok(value) => Some(value),
             Err(error) => {
-                self.add(Level::Bad, subject, format!("{error}\n{:>16}{}", "", error.hint()));
+                self.add(
+                    Level::Bad,
+                    subject,
+                    format!("{error}\n{:>16}{}", "", error.hint()),
+                );
                 self.failure.get_or_insert(error);
                 None
             }
@@ -83,7 +87,11 @@ pub(super) async fn doctor(config: &Config) -> Outcome {
         let closed = connection.close().await;
         exam.take("database", closed);
     }
-    let word = if exam.failure.is_some() { "problems" } else { "healthy" };
+    let word = if exam.failure.is_some() {
+        "problems"
+    } else {
+        "healthy"
+    };
     let facts = json!({ "database": config.settings.database, "findings": exam.findings });
     let answer = Answer::new(word, &facts, text(&exam.findings));
     (Some(answer), exam.failure.map_or(Ok(()), Err))
@@ -121,10 +129,10 @@ fn look_at_locks(config: &Config, exam: &mut Examination) {
     }
     for suffix in ["-wal", "-journal"] {
         let path = storage::sibling(database, suffix);
-        if let Ok(PathKind::File(size)) = storage::kind(&path) {
-            if size > 0 {
-                exam.note("journal", format!("{} has {}", path.display(), bytes(size)));
-            }
+        if let Ok(PathKind::File(size)) = storage::kind(&path)
+            && size > 0
+        {
+            exam.note("journal", format!("{} has {}", path.display(), bytes(size)));
         }
     }
 }
@@ -133,7 +141,10 @@ fn look_at_disk(config: &Config, exam: &mut Examination) {
     let settings = &config.settings;
     for (subject, path) in [("disk", &settings.database), ("backups", &settings.backups)] {
         if let Some(free) = exam.take(subject, storage::free_bytes(path)) {
-            exam.ok(subject, format!("{} free at {}", bytes(free), path.display()));
+            exam.ok(
+                subject,
+                format!("{} free at {}", bytes(free), path.display()),
+            );
         }
     }
 }
@@ -156,7 +167,12 @@ fn look_at_jobs(config: &Config, exam: &mut Examination) {
         match good.last() {
             Some(newest) => exam.ok(
                 "backups",
-                format!("{} backup(s), the newest {} of {}", good.len(), newest.manifest.id, newest.manifest.created_at),
+                format!(
+                    "{} backup(s), the newest {} of {}",
+                    good.len(),
+                    newest.manifest.id,
+                    newest.manifest.created_at
+                ),
             ),
             None => exam.note("backups", "there is none yet"),
         }
@@ -181,7 +197,9 @@ async fn look_at_file(config: &Config, connection: &mut Connection, exam: &mut E
     }
     let findings = sqlite::quick_check(connection).await;
     match exam.take("integrity", findings) {
-        Some(findings) if findings.is_empty() => exam.ok("integrity", "quick_check found nothing wrong"),
+        Some(findings) if findings.is_empty() => {
+            exam.ok("integrity", "quick_check found nothing wrong");
+        }
         Some(findings) => {
             let path = config.settings.database.clone();
             exam.take::<()>("integrity", Err(Error::Corrupt { path, findings }));
@@ -190,8 +208,13 @@ async fn look_at_file(config: &Config, connection: &mut Connection, exam: &mut E
     }
     let pages = sqlite::pages_available(connection).await;
     let version = sqlite::sqlite_version(connection).await;
-    if let (Some(pages), Some(version)) = (exam.take("sqlite", pages), exam.take("sqlite", version)) {
-        let engine = if pages { "page-wise restore" } else { "restore by copy (built without sqlite_dbpage)" };
+    if let (Some(pages), Some(version)) = (exam.take("sqlite", pages), exam.take("sqlite", version))
+    {
+        let engine = if pages {
+            "page-wise restore"
+        } else {
+            "restore by copy (built without sqlite_dbpage)"
+        };
         exam.ok("sqlite", format!("{version}, {engine}"));
     }
 }
@@ -208,12 +231,21 @@ async fn look_at_revision(
     };
     exam.ok(
         "revision",
-        format!("{}, known from {}", version_name(history.current), origin(history.origin)),
+        format!(
+            "{}, known from {}",
+            version_name(history.current),
+            origin(history.origin)
+        ),
     );
-    let pending = migrations.between(history.current, migrations.head()).count();
+    let pending = migrations
+        .between(history.current, migrations.head())
+        .count();
     if pending > 0 {
         let count = i64::try_from(pending).unwrap_or(i64::MAX);
-        exam.note("revision", format!("{} pending", amount(count, "migration")));
+        exam.note(
+            "revision",
+            format!("{} pending", amount(count, "migration")),
+        );
     }
     let drift = drift(connection, migrations, &history).await;
     if let Some(drift) = exam.take("drift", drift) {
@@ -237,7 +269,9 @@ async fn drift(
 ) -> Result<Vec<String>> {
     let found = schema::read(connection).await?;
     let revisions = schema::build_all(migrations).await?;
-    let expected = revisions.iter().find(|revision| Some(revision.version) == history.current);
+    let expected = revisions
+        .iter()
+        .find(|revision| Some(revision.version) == history.current);
     Ok(expected.map_or_else(Vec::new, |revision| {
         schema::differences(&revision.schema, &found)
             .iter()
@@ -253,9 +287,17 @@ async fn enum_findings(config: &Config, connection: &mut Connection) -> Result<V
     let changes = survey.changes.iter().map(|change| {
         format!(
             "{}.{}: {} with '{}' will become '{}'",
-            change.table, change.column, amount(change.rows, "row"), change.from, change.to
+            change.table,
+            change.column,
+            amount(change.rows, "row"),
+            change.from,
+            change.to
         )
     });
-    let unknown = survey.unknown.iter().chain(&survey.kept).map(ToString::to_string);
+    let unknown = survey
+        .unknown
+        .iter()
+        .chain(&survey.kept)
+        .map(ToString::to_string);
     Ok(changes.chain(unknown).collect())
 }

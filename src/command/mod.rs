@@ -20,7 +20,12 @@ pub use pages::{completions, man};
 pub type Outcome = (Option<Answer>, Result<()>);
 
 /// Runs a verb.
-pub async fn dispatch(command: &Command, config: &Config, context: Context<'_>, yes: bool) -> Outcome {
+pub async fn dispatch(
+    command: &Command,
+    config: &Config,
+    context: Context<'_>,
+    yes: bool,
+) -> Outcome {
     match command {
         Command::Run(_) => jobs::run(context).await,
         Command::Upgrade { revision, .. } => jobs::upgrade(context, revision).await,

@@ -24,5 +24,9 @@ pub fn man() -> Result<Answer> {
 }
 
 fn text(bytes: &[u8]) -> Answer {
-    Answer::new("shown", &serde_json::json!({}), String::from_utf8_lossy(bytes).into_owned())
+    Answer::new(
+        "shown",
+        &serde_json::json!({}),
+        String::from_utf8_lossy(bytes).into_owned(),
+    )
 }

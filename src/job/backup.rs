@@ -17,7 +17,11 @@ pub async fn backup(context: Context<'_>, report: &mut Report) -> Result<()> {
     report.database = context.database().display().to_string();
     let result = go(&context, &mut phases, report).await;
     phases.end(report);
-    report.outcome = if result.is_ok() { "backed_up" } else { "failed" };
+    report.outcome = if result.is_ok() {
+        "backed_up"
+    } else {
+        "failed"
+    };
     result
 }
 
@@ -28,7 +32,8 @@ async fn go(context: &Context<'_>, phases: &mut Phases<'_>, report: &mut Report)
     let _catalog = context.catalog_lock().await?;
     phases.begin("snapshot", report);
     // Not read-only: a hot journal may have to be rolled back first.
-    let mut live = Connection::open(context.database(), Access::ReadWrite, context.interrupt).await?;
+    let mut live =
+        Connection::open(context.database(), Access::ReadWrite, context.interrupt).await?;
     let snapshot = take(context, &mut live, report).await;
     live.close().await?;
     let snapshot = snapshot?;
@@ -67,8 +72,14 @@ async fn take(
         to: revision,
         rows: Inventory::take(live).await?.rows,
     };
-    let taken =
-        snapshot::take(live, request, context.deadline(), context.interrupt, context.monitor).await;
+    let taken = snapshot::take(
+        live,
+        request,
+        context.deadline(),
+        context.interrupt,
+        context.monitor,
+    )
+    .await;
     sqlite::rollback(live).await?;
     taken
 }

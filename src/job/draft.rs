@@ -52,11 +52,13 @@ async fn build(run: &mut Run<'_>, plan: &Plan<'_>, draft: &Path) -> Result<()> {
         )
         .await?;
         begin(run, &mut connection).await?;
-        run.normalise_and_verify(&mut connection, plan, &before).await?;
+        run.normalise_and_verify(&mut connection, plan, &before)
+            .await?;
         timings
     } else {
         begin(run, &mut connection).await?;
-        run.apply(&mut connection, plan, protection, &before).await?
+        run.apply(&mut connection, plan, protection, &before)
+            .await?
     };
     history::write(&mut connection, &run.migrations, &fresh, plan.to, &timings).await?;
     interrupt.check()?;
@@ -68,5 +70,12 @@ async fn build(run: &mut Run<'_>, plan: &Plan<'_>, draft: &Path) -> Result<()> {
 
 async fn begin(run: &Run<'_>, connection: &mut Connection) -> Result<()> {
     let context = &run.context;
-    sqlite::begin(connection, Begin::Immediate, context.deadline(), context.interrupt, || ()).await
+    sqlite::begin(
+        connection,
+        Begin::Immediate,
+        context.deadline(),
+        context.interrupt,
+        || (),
+    )
+    .await
 }

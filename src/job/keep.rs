@@ -53,13 +53,13 @@ impl Keeping {
 }
 
 fn keep(catalog: &Catalog, snapshot: &Snapshot, interrupt: &Interrupt) -> Result<Kept> {
-    if let Some(twin) = catalog.twin_of(&snapshot.manifest)? {
-        if catalog::verify(&twin.path, &twin.manifest, interrupt).is_ok() {
-            return Ok(Kept {
-                backup: twin,
-                reused: true,
-            });
-        }
+    if let Some(twin) = catalog.twin_of(&snapshot.manifest)?
+        && catalog::verify(&twin.path, &twin.manifest, interrupt).is_ok()
+    {
+        return Ok(Kept {
+            backup: twin,
+            reused: true,
+        });
     }
     let backup = catalog.archive(&snapshot.slot, &snapshot.manifest, interrupt)?;
     Ok(Kept {
@@ -70,7 +70,12 @@ fn keep(catalog: &Catalog, snapshot: &Snapshot, interrupt: &Interrupt) -> Result
 
 /// Waits for the archive and reports it; then the raw snapshot may go. An archive that fails is a warning: the job's
 /// own outcome stands, and the raw snapshot stays.
-pub(super) async fn settle(keeping: Keeping, snapshot: &Snapshot, signal: &Interrupt, report: &mut Report) -> Result<Option<String>> {
+pub(super) async fn settle(
+    keeping: Keeping,
+    snapshot: &Snapshot,
+    signal: &Interrupt,
+    report: &mut Report,
+) -> Result<Option<String>> {
     match keeping.finish(signal).await {
         Ok(kept) => {
             catalog::discard_database(&snapshot.path())?;

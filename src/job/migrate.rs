@@ -90,10 +90,25 @@ async fn look_through(run: &mut Run<'_>, connection: &mut Connection) -> Result<
 async fn change(run: &mut Run<'_>, exclusive: bool) -> Result<()> {
     let context = run.context;
     run.phase("lock");
-    let access = if exclusive { Access::Exclusive } else { Access::ReadWrite };
+    let access = if exclusive {
+        Access::Exclusive
+    } else {
+        Access::ReadWrite
+    };
     let mut live = Connection::open(context.database(), access, context.interrupt).await?;
-    let kind = if exclusive { Begin::Exclusive } else { Begin::Immediate };
-    sqlite::begin(&mut live, kind, context.deadline(), context.interrupt, context.wait_notice()).await?;
+    let kind = if exclusive {
+        Begin::Exclusive
+    } else {
+        Begin::Immediate
+    };
+    sqlite::begin(
+        &mut live,
+        kind,
+        context.deadline(),
+        context.interrupt,
+        context.wait_notice(),
+    )
+    .await?;
     let blocked = Stopwatch::start();
     let changed = change_locked(run, &mut live, exclusive, blocked).await;
     let rolled_back = sqlite::rollback(&mut live).await;
@@ -172,7 +187,8 @@ impl Work<'_> {
     async fn transactional(&self, run: &mut Run<'_>, live: &mut Connection) -> Result<Changed> {
         let context = run.context;
         run.phase("snapshot");
-        let mut reader = Connection::open(context.database(), Access::ReadOnly, context.interrupt).await?;
+        let mut reader =
+            Connection::open(context.database(), Access::ReadOnly, context.interrupt).await?;
         let snapshot = self.snapshot(run, &mut reader).await?;
         let version = data_version(&mut reader).await?;
         let (record, keeping) = self.open_record(&snapshot, JobKind::Transactional)?;
@@ -185,7 +201,7 @@ impl Work<'_> {
                 let undone = restorer(&context, &snapshot)
                     .undo_transaction(live, SAVEPOINT, &mut reader, version)
                     .await;
-                Some(self.judge(run, cause, undone, &snapshot))
+                Some(judge(run, cause, undone, &snapshot))
             }
         };
         run.report.blocked_ms = self.blocked.elapsed_ms();
@@ -204,7 +220,8 @@ impl Work<'_> {
         live: &mut Connection,
         snapshot: &Snapshot,
     ) -> Result<()> {
-        live.run("set a savepoint", &format!("SAVEPOINT {SAVEPOINT}")).await?;
+        live.run("set a savepoint", &format!("SAVEPOINT {SAVEPOINT}"))
+            .await?;
         let protection = Protection::Snapshot(snapshot);
         let timings = run.apply(live, self.plan, protection, self.before).await?;
         self.commit(run, live, &timings).await
@@ -224,7 +241,7 @@ impl Work<'_> {
                 context.interrupt.shield();
                 run.phase("restore");
                 let restored = restorer(&context, &snapshot).put_back(live).await;
-                Some(self.judge(run, cause, restored, &snapshot))
+                Some(judge(run, cause, restored, &snapshot))
             }
         };
         Ok(Changed {
@@ -252,8 +269,16 @@ impl Work<'_> {
             context.monitor,
         )
         .await?;
-        sqlite::begin(live, Begin::Immediate, context.deadline(), context.interrupt, || ()).await?;
-        run.normalise_and_verify(live, self.plan, self.before).await?;
+        sqlite::begin(
+            live,
+            Begin::Immediate,
+            context.deadline(),
+            context.interrupt,
+            || (),
+        )
+        .await?;
+        run.normalise_and_verify(live, self.plan, self.before)
+            .await?;
         self.commit(run, live, &timings).await
     }
 
@@ -267,7 +292,13 @@ impl Work<'_> {
         run.phase("commit");
         history::write(live, &run.migrations, self.history, self.plan.to, timings).await?;
         context.interrupt.check()?;
-        sqlite::commit(live, context.deadline(), context.interrupt, context.wait_notice()).await?;
+        sqlite::commit(
+            live,
+            context.deadline(),
+            context.interrupt,
+            context.wait_notice(),
+        )
+        .await?;
         context.interrupt.shield();
         run.record_applied(self.plan, timings);
         Ok(())
@@ -284,36 +315,44 @@ impl Work<'_> {
             to: version_name(self.plan.to),
             rows: self.before.inventory.rows.clone(),
         };
-        snapshot::take(source, request, context.deadline(), context.interrupt, context.monitor).await
+        snapshot::take(
+            source,
+            request,
+            context.deadline(),
+            context.interrupt,
+            context.monitor,
+        )
+        .await
     }
 
     /// From here on the database may change: the record is durable, and compression goes on beside.
     fn open_record(&self, snapshot: &Snapshot, kind: JobKind) -> Result<(JobRecord, Keeping)> {
-        let record = self.catalog.new_record(&snapshot.slot, kind, &snapshot.manifest);
+        let record = self
+            .catalog
+            .new_record(&snapshot.slot, kind, &snapshot.manifest);
         record.write(&snapshot.slot.record())?;
         Ok((record, Keeping::start(self.catalog, snapshot)))
     }
+}
 
-    /// The failure to report: the cause, or that the database could not be proven to be as before.
-    fn judge(
-        &self,
-        run: &mut Run<'_>,
-        cause: Error,
-        undone: Result<crate::restore::Proof>,
-        snapshot: &Snapshot,
-    ) -> Error {
-        run.report.normalised.clear();
-        match undone {
-            Ok(proof) => {
-                run.report.proof = Some(proof);
-                cause
-            }
-            Err(error) => Error::NotProven {
-                cause: Box::new(cause),
-                detail: error.to_string(),
-                backup: snapshot.slot.archive(),
-            },
+/// The failure to report: the cause, or that the database could not be proven to be as before.
+fn judge(
+    run: &mut Run<'_>,
+    cause: Error,
+    undone: Result<crate::restore::Proof>,
+    snapshot: &Snapshot,
+) -> Error {
+    run.report.normalised.clear();
+    match undone {
+        Ok(proof) => {
+            run.report.proof = Some(proof);
+            cause
         }
+        Err(error) => Error::NotProven {
+            cause: Box::new(cause),
+            detail: error.to_string(),
+            backup: snapshot.slot.archive(),
+        },
     }
 }
 
@@ -347,7 +386,13 @@ async fn finish(run: &mut Run<'_>, changed: Option<Changed>) -> Result<()> {
     let outcome = Outcome::now(run.report.outcome, changed.failure.as_ref());
     changed.record.clone().close(&path, outcome.clone())?;
     run.phase("archive");
-    let same_as = keep::settle(changed.keeping, &changed.snapshot, context.interrupt, run.report).await?;
+    let same_as = keep::settle(
+        changed.keeping,
+        &changed.snapshot,
+        context.interrupt,
+        run.report,
+    )
+    .await?;
     if same_as.is_some() {
         changed.record.same_as = same_as;
         changed.record.close(&path, outcome)?;
@@ -360,7 +405,8 @@ async fn finish(run: &mut Run<'_>, changed: Option<Changed>) -> Result<()> {
 /// Reads the committed history through a new connection.
 async fn check_committed(run: &Run<'_>, snapshot: &Snapshot) -> Result<()> {
     let context = run.context;
-    let mut fresh = Connection::open(context.database(), Access::ReadOnly, context.interrupt).await?;
+    let mut fresh =
+        Connection::open(context.database(), Access::ReadOnly, context.interrupt).await?;
     let seen = History::read(&mut fresh, &run.migrations).await;
     fresh.close().await?;
     let seen = seen?;
@@ -379,4 +425,3 @@ async fn check_committed(run: &Run<'_>, snapshot: &Snapshot) -> Result<()> {
         backup: snapshot.slot.archive(),
     })
 }
-

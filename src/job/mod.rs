@@ -86,7 +86,8 @@ impl Context<'_> {
         let mut told = false;
         move || {
             if !told {
-                self.monitor.notice("waiting for another safestep job to finish");
+                self.monitor
+                    .notice("waiting for another safestep job to finish");
                 told = true;
             }
             self.interrupt.check()
@@ -105,7 +106,8 @@ impl Context<'_> {
                 } else {
                     names.join(", ")
                 };
-                self.monitor.notice(&format!("waiting for the database, which is held by {who}"));
+                self.monitor
+                    .notice(&format!("waiting for the database, which is held by {who}"));
                 told = true;
             }
         }

@@ -38,7 +38,9 @@ async fn settle(
             "cut_short",
             "SQLite's journal finished or undid it, as its one transaction was committed or not",
         ),
-        JobKind::NonTransactional => undo_non_transactional(context, migrations, record, report).await?,
+        JobKind::NonTransactional => {
+            undo_non_transactional(context, migrations, record, report).await?
+        }
     };
     let line = format!(
         "job {} ({} -> {}, started {}) was cut short: {text}",
@@ -47,7 +49,9 @@ async fn settle(
     context.monitor.notice(&line);
     report.recovered.push(line);
     let slot = context.catalog().slot_of(record);
-    record.clone().close(&slot.record(), Outcome::now(outcome, None))
+    record
+        .clone()
+        .close(&slot.record(), Outcome::now(outcome, None))
 }
 
 /// Such a job stopped between two statements: it is complete when its history says so, and is undone otherwise.
@@ -60,7 +64,14 @@ async fn undo_non_transactional(
     let snapshot = context.catalog().slot_of(record).snapshot();
     let mut live =
         Connection::open(context.database(), Access::Exclusive, context.interrupt).await?;
-    sqlite::begin(&mut live, Begin::Exclusive, context.deadline(), context.interrupt, context.wait_notice()).await?;
+    sqlite::begin(
+        &mut live,
+        Begin::Exclusive,
+        context.deadline(),
+        context.interrupt,
+        context.wait_notice(),
+    )
+    .await?;
     let complete = is_complete(&mut live, migrations, record).await;
     let unchanged = !complete
         && sqlite::pages_available(&mut live).await?

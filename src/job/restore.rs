@@ -39,7 +39,10 @@ async fn go(
     let catalog = context.catalog();
     catalog.sweep()?;
     phases.begin("unpack", report);
-    storage::require_free(catalog.folder(), backup.manifest.size_bytes.saturating_mul(2))?;
+    storage::require_free(
+        catalog.folder(),
+        backup.manifest.size_bytes.saturating_mul(2),
+    )?;
     let slot = catalog.new_slot(Stamp::now(), "restore", &backup.manifest.from);
     let unpacked = slot.unpacked();
     catalog::unpack(backup, &unpacked, context.interrupt)?;
@@ -99,7 +102,10 @@ async fn over_live_or_in_place(
             let kept = catalog.keep_damaged(&slot)?;
             report.warnings.push(Problem::new(
                 context.database().display().to_string(),
-                format!("was no usable database; its bytes are kept in {}", kept.display()),
+                format!(
+                    "was no usable database; its bytes are kept in {}",
+                    kept.display()
+                ),
             ));
             restorer.replace_file(context.database(), storage::ownership(context.database())?)
         }
@@ -112,7 +118,8 @@ async fn open_live(context: &Context<'_>) -> Result<Option<Connection>> {
     if !context.look_at_database()? {
         return Ok(None);
     }
-    let mut live = Connection::open(context.database(), Access::ReadWrite, context.interrupt).await?;
+    let mut live =
+        Connection::open(context.database(), Access::ReadWrite, context.interrupt).await?;
     match FileFacts::read(&mut live).await {
         Ok(_) => Ok(Some(live)),
         Err(error) => {
@@ -129,9 +136,17 @@ async fn locked(
     phases: &mut Phases<'_>,
     report: &mut Report,
 ) -> Result<Proof> {
-    sqlite::begin(live, Begin::Immediate, context.deadline(), context.interrupt, context.wait_notice()).await?;
+    sqlite::begin(
+        live,
+        Begin::Immediate,
+        context.deadline(),
+        context.interrupt,
+        context.wait_notice(),
+    )
+    .await?;
     phases.begin("restore", report);
-    let mut reader = Connection::open(context.database(), Access::ReadOnly, context.interrupt).await?;
+    let mut reader =
+        Connection::open(context.database(), Access::ReadOnly, context.interrupt).await?;
     let restored = put_over(context, live, Source::Reader(&mut reader), restorer, report).await;
     reader.close().await?;
     sqlite::rollback(live).await?;
@@ -176,7 +191,11 @@ pub(super) async fn put_over(
         cause: Box::new(cause),
         backup: safety.slot.archive(),
     });
-    let word = if restored.is_ok() { "restored" } else { "failed" };
+    let word = if restored.is_ok() {
+        "restored"
+    } else {
+        "failed"
+    };
     let outcome = Outcome::now(word, restored.as_ref().err());
     record.close(&safety.slot.record(), outcome)?;
     keep::settle(keeping, &safety, context.interrupt, report).await?;
@@ -196,5 +215,12 @@ async fn take_safety(context: &Context<'_>, source: &mut Connection) -> Result<S
         to: "restore".into(),
         rows: std::collections::BTreeMap::new(),
     };
-    snapshot::take(source, request, context.deadline(), context.interrupt, context.monitor).await
+    snapshot::take(
+        source,
+        request,
+        context.deadline(),
+        context.interrupt,
+        context.monitor,
+    )
+    .await
 }

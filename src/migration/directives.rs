@@ -104,9 +104,11 @@ impl Header {
             Some(("alembic", id)) => self.take_alembic(id.trim()),
             Some(("drops", list)) => self.take_drops(list),
             Some(("deletes", list)) => self.take_deletes(list),
-            Some((word @ ("drop" | "delete" | "Drops" | "Deletes" | "Alembic"), _)) => Err(
-                format!("'{word}:' is not a directive; the directives are alembic:, drops: and deletes:"),
-            ),
+            Some((word @ ("drop" | "delete" | "Drops" | "Deletes" | "Alembic"), _)) => {
+                Err(format!(
+                    "'{word}:' is not a directive; the directives are alembic:, drops: and deletes:"
+                ))
+            }
             _ => Ok(()),
         }
     }
@@ -141,7 +143,9 @@ impl Header {
 
 fn dropped(item: &str) -> Result<Dropped, String> {
     let usage = || {
-        format!("'{item}': write 'table <name>', 'column <table>.<column>', 'index <name>', 'trigger <name>' or 'view <name>'")
+        format!(
+            "'{item}': write 'table <name>', 'column <table>.<column>', 'index <name>', 'trigger <name>' or 'view <name>'"
+        )
     };
     let (kind, name) = item.split_once(' ').ok_or_else(usage)?;
     let name = name.trim().to_owned();
@@ -166,9 +170,17 @@ mod tests {
         )
         .expect("a good header");
         assert_eq!(header.alembic.as_deref(), Some("007_x"));
-        let drops: Vec<String> = header.declared.drops.iter().map(ToString::to_string).collect();
+        let drops: Vec<String> = header
+            .declared
+            .drops
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         assert_eq!(drops, ["table t", "column users.a", "index ix_a"]);
-        assert_eq!(header.declared.deletes, BTreeSet::from(["s".to_owned(), "u".to_owned()]));
+        assert_eq!(
+            header.declared.deletes,
+            BTreeSet::from(["s".to_owned(), "u".to_owned()])
+        );
     }
 
     #[test]
@@ -179,14 +191,24 @@ mod tests {
 
     #[test]
     fn no_transaction_counts_only_where_sqlx_reads_it() {
-        assert!(parse("-- no-transaction\nVACUUM;").expect("good").no_transaction);
+        assert!(
+            parse("-- no-transaction\nVACUUM;")
+                .expect("good")
+                .no_transaction
+        );
         let complaints = parse("-- a comment\n-- no-transaction\nVACUUM;").expect_err("too late");
         assert!(complaints[0].starts_with("line 2:"));
     }
 
     #[test]
     fn a_directive_that_is_nearly_right_is_refused_not_ignored() {
-        for line in ["-- drop: table t", "-- drops: users", "-- drops: column users", "-- deletes: sessions", "-- alembic:"] {
+        for line in [
+            "-- drop: table t",
+            "-- drops: users",
+            "-- drops: column users",
+            "-- deletes: sessions",
+            "-- alembic:",
+        ] {
             assert!(parse(line).is_err(), "{line} was accepted");
         }
     }

@@ -49,7 +49,10 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Migration>> {
     find_gaps(&list, &mut problems);
     find_twins(&list, &mut problems);
     if list.is_empty() && problems.is_empty() {
-        problems.push(Problem::new(folder.display().to_string(), "there is no migration in it"));
+        problems.push(Problem::new(
+            folder.display().to_string(),
+            "there is no migration in it",
+        ));
     }
     if problems.is_empty() {
         Ok(list)
@@ -95,7 +98,10 @@ fn take_file(
 
 /// `None` for files that are no migrations: `schema.sql`, `enums.toml`, a README.
 fn parse_name(file: &str) -> std::result::Result<Option<(i64, String, Direction)>, String> {
-    let Some((number, rest)) = file.split_once('_').filter(|_| file.ends_with(".sql")) else {
+    let Some((number, rest)) = file
+        .strip_suffix(".sql")
+        .and_then(|name| name.split_once('_'))
+    else {
         return Ok(None);
     };
     if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -104,9 +110,9 @@ fn parse_name(file: &str) -> std::result::Result<Option<(i64, String, Direction)
     let version: i64 = number
         .parse()
         .map_err(|_| "its number is too large".to_owned())?;
-    if let Some(name) = rest.strip_suffix(".up.sql") {
+    if let Some(name) = rest.strip_suffix(".up") {
         Ok(Some((version, name.to_owned(), Direction::Up)))
-    } else if let Some(name) = rest.strip_suffix(".down.sql") {
+    } else if let Some(name) = rest.strip_suffix(".down") {
         Ok(Some((version, name.to_owned(), Direction::Down)))
     } else {
         Err("must end in .up.sql or .down.sql: every migration has a way back".into())
@@ -150,7 +156,10 @@ fn text(bytes: Vec<u8>) -> std::result::Result<String, String> {
         return Err(format!("has a NUL byte at offset {at}"));
     }
     String::from_utf8(bytes).map_err(|error| {
-        format!("is not UTF-8 at offset {}", error.utf8_error().valid_up_to())
+        format!(
+            "is not UTF-8 at offset {}",
+            error.utf8_error().valid_up_to()
+        )
     })
 }
 
@@ -162,7 +171,10 @@ fn join(pairs: BTreeMap<i64, Pair>, problems: &mut Vec<Problem>) -> Vec<Migratio
                 if up.name != down.name {
                     problems.push(Problem::new(
                         storage::name_of(&down.script.path),
-                        format!("has another name than {}", storage::name_of(&up.script.path)),
+                        format!(
+                            "has another name than {}",
+                            storage::name_of(&up.script.path)
+                        ),
                     ));
                 }
                 list.push(Migration {
@@ -173,8 +185,10 @@ fn join(pairs: BTreeMap<i64, Pair>, problems: &mut Vec<Problem>) -> Vec<Migratio
                     down: down.script,
                 });
             }
-            (up, down) => problems.extend(lonely(up.as_ref(), "down")
-                .or_else(|| lonely(down.as_ref(), "up"))),
+            (up, down) => {
+                problems
+                    .extend(lonely(up.as_ref(), "down").or_else(|| lonely(down.as_ref(), "up")));
+            }
         }
     }
     list

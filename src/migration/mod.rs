@@ -171,7 +171,9 @@ impl Migrations {
     /// Whether any file is tied to Alembic.
     #[must_use]
     pub fn speaks_alembic(&self) -> bool {
-        self.list.iter().any(|migration| migration.alembic.is_some())
+        self.list
+            .iter()
+            .any(|migration| migration.alembic.is_some())
     }
 
     /// Those up to and with `version`.
@@ -182,6 +184,7 @@ impl Migrations {
     }
 
     /// Those above `from`, up to and with `to`, in order.
+    #[must_use]
     pub fn between(
         &self,
         from: Option<Version>,

@@ -11,7 +11,12 @@ pub enum Target {
     /// Before Alembic's first.
     Base,
     /// So many steps from a named revision, or from where the database stands.
-    Relative { from: Option<String>, steps: i64 },
+    Relative {
+        /// The named revision.
+        from: Option<String>,
+        /// Up where positive.
+        steps: i64,
+    },
     /// A number, an Alembic id, or a unique prefix of one.
     Named(String),
 }
@@ -41,7 +46,11 @@ impl Target {
     ///
     /// # Errors
     /// [`Error::NoSuchRevision`], with the candidates where the name is ambiguous.
-    pub fn resolve(&self, migrations: &Migrations, current: Option<Version>) -> Result<Option<Version>> {
+    pub fn resolve(
+        &self,
+        migrations: &Migrations,
+        current: Option<Version>,
+    ) -> Result<Option<Version>> {
         match self {
             Self::Head => Ok(migrations.head()),
             Self::Base => Ok(migrations.base()),
@@ -61,10 +70,10 @@ fn named(migrations: &Migrations, name: &str) -> Result<Option<Version>> {
     if let Some(exact) = migrations.by_alembic(name) {
         return Ok(Some(exact.version));
     }
-    if let Some(version) = name.parse().ok().map(Version) {
-        if let Some(exact) = migrations.get(version) {
-            return Ok(Some(exact.version));
-        }
+    if let Some(version) = name.parse().ok().map(Version)
+        && let Some(exact) = migrations.get(version)
+    {
+        return Ok(Some(exact.version));
     }
     let matching: Vec<_> = migrations
         .all()
@@ -96,7 +105,9 @@ fn walk(migrations: &Migrations, start: Option<Version>, steps: i64) -> Result<O
         None if start.is_none() => -1,
         None => return Err(missing()),
     };
-    let goal = at.checked_add(steps).and_then(|goal| usize::try_from(goal).ok());
+    let goal = at
+        .checked_add(steps)
+        .and_then(|goal| usize::try_from(goal).ok());
     goal.and_then(|goal| stations.get(goal).copied())
         .ok_or_else(missing)
 }

@@ -23,7 +23,11 @@ pub(super) fn job(report: &Report, failed: bool) -> String {
             let _ = writeln!(
                 text,
                 "normalised {}.{}: '{}' -> '{}' ({})",
-                change.table, change.column, change.from, change.to, amount(change.rows, "row")
+                change.table,
+                change.column,
+                change.from,
+                change.to,
+                amount(change.rows, "row")
             );
         }
     }
@@ -42,7 +46,11 @@ fn applied(text: &mut String, report: &Report) {
             Direction::Up => "applied",
             Direction::Down => "undone",
         };
-        let _ = writeln!(text, "{word:<10} {} {} ({} ms)", step.version, step.description, step.ms);
+        let _ = writeln!(
+            text,
+            "{word:<10} {} {} ({} ms)",
+            step.version, step.description, step.ms
+        );
     }
 }
 
@@ -52,7 +60,10 @@ fn success(text: &mut String, report: &Report) {
     let _ = match report.outcome {
         "nothing_to_do" => writeln!(text, "Nothing to do: {database} is at {to}."),
         "created" => writeln!(text, "Done: {database} was created and is at {to}."),
-        "restored" => writeln!(text, "Done: {database} holds the backup again (revision {to})."),
+        "restored" => writeln!(
+            text,
+            "Done: {database} holds the backup again (revision {to})."
+        ),
         "backed_up" => Ok(()),
         "adopted" => writeln!(
             text,
@@ -65,11 +76,19 @@ fn success(text: &mut String, report: &Report) {
             report.blocked_ms
         ),
     };
-    if let Some(proof) = report.proof.as_ref().filter(|_| report.outcome == "restored") {
+    if let Some(proof) = report
+        .proof
+        .as_ref()
+        .filter(|_| report.outcome == "restored")
+    {
         let _ = writeln!(text, "{}", proof_line(proof));
     }
     if let Some(backup) = &report.backup {
-        let kept = if backup.reused { "Backup (already there)" } else { "Backup" };
+        let kept = if backup.reused {
+            "Backup (already there)"
+        } else {
+            "Backup"
+        };
         let _ = writeln!(
             text,
             "{kept}: {} ({}, unpacked {})",
@@ -77,7 +96,11 @@ fn success(text: &mut String, report: &Report) {
             bytes(backup.archive_bytes),
             bytes(backup.database_bytes)
         );
-        let back = if report.outcome == "backed_up" { "To put it back" } else { "To go back" };
+        let back = if report.outcome == "backed_up" {
+            "To put it back"
+        } else {
+            "To go back"
+        };
         let _ = writeln!(text, "{back}: safestep restore {}", backup.id);
     }
 }
@@ -131,16 +154,23 @@ fn state(error: &Error, answer: Option<&Answer>) -> Option<String> {
 
 fn proven_state(proof: &Value, from: Option<&str>) -> String {
     let at = from.map_or_else(String::new, |from| format!(" (revision {from})"));
-    let digest = proof.get("live_digest").and_then(Value::as_str).unwrap_or("");
+    let digest = proof
+        .get("live_digest")
+        .and_then(Value::as_str)
+        .unwrap_or("");
     let digest = &digest[..SHORT_DIGEST.min(digest.len())];
     let how = match proof.get("method").and_then(Value::as_str) {
         Some("others_wrote_since") => {
-            return format!("Rolled back{at}; another process has written since, its rows are kept.");
+            return format!(
+                "Rolled back{at}; another process has written since, its rows are kept."
+            );
         }
         Some("rolled_back") => "rolled back",
         _ => "the snapshot was put back",
     };
-    format!("The database is as it was before{at}: {how}, content digest {digest}… equals the snapshot's.")
+    format!(
+        "The database is as it was before{at}: {how}, content digest {digest}… equals the snapshot's."
+    )
 }
 
 /// `1 row`, `2 rows`.

@@ -15,7 +15,10 @@ pub(super) fn document(
 ) -> String {
     let mut members = Map::new();
     members.insert("schema_version".into(), json!(SCHEMA_VERSION));
-    members.insert("tool".into(), json!(concat!("safestep ", env!("CARGO_PKG_VERSION"))));
+    members.insert(
+        "tool".into(),
+        json!(concat!("safestep ", env!("CARGO_PKG_VERSION"))),
+    );
     members.insert("command".into(), json!(command));
     if let Some(answer) = answer {
         members.extend(answer.facts.clone());

@@ -45,7 +45,12 @@ impl Answer {
 
 /// The JSON document for an answer, an error, or a failed job's answer with its error.
 #[must_use]
-pub fn document(command: &str, answer: Option<&Answer>, error: Option<&Error>, exit_code: u8) -> String {
+pub fn document(
+    command: &str,
+    answer: Option<&Answer>,
+    error: Option<&Error>,
+    exit_code: u8,
+) -> String {
     json::document(command, answer, error, exit_code)
 }
 

@@ -70,7 +70,11 @@ fn compare_tables(name: &str, expected: &Table, found: &Table, list: &mut Vec<Di
 
 fn compare_columns(subject: &str, expected: &Column, found: &Column) -> Option<Difference> {
     if expected.not_null != found.not_null {
-        let should = if expected.not_null { "NOT NULL" } else { "nullable" };
+        let should = if expected.not_null {
+            "NOT NULL"
+        } else {
+            "nullable"
+        };
         return Some(structure(subject, format!("the column should be {should}")));
     }
     (expected.key != found.key)

@@ -7,8 +7,7 @@ use super::{Column, Index, Schema, Table};
 use crate::error::{Error, Result};
 use crate::sqlite::{Connection, failure_of};
 
-const OURS: &str =
-    "m.name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND m.name NOT IN ('_sqlx_migrations', 'alembic_version')";
+const OURS: &str = "m.name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND m.name NOT IN ('_sqlx_migrations', 'alembic_version')";
 
 /// The schema of `main`.
 pub async fn read(connection: &mut Connection) -> Result<Schema> {
@@ -85,7 +84,10 @@ async fn read_indexes(connection: &mut Connection, schema: &mut Schema) -> Resul
         let (table, name): (String, String) = (get(&row, 0)?, get(&row, 1)?);
         let (column, collation, descending): (String, String, bool) =
             (get(&row, 5)?, get(&row, 6)?, get(&row, 7)?);
-        let term = format!("{column} {collation}{}", if descending { " DESC" } else { "" });
+        let term = format!(
+            "{column} {collation}{}",
+            if descending { " DESC" } else { "" }
+        );
         match collected.last_mut() {
             Some((t, n, _, index)) if *t == table && *n == name => index.terms.push(term),
             _ => {
@@ -106,7 +108,12 @@ async fn read_indexes(connection: &mut Connection, schema: &mut Schema) -> Resul
             "pk" => format!("PRIMARY KEY ({})", index.terms.join(", ")),
             _ => format!("UNIQUE ({})", index.terms.join(", ")),
         };
-        schema.tables.entry(table).or_default().indexes.insert(name, index);
+        schema
+            .tables
+            .entry(table)
+            .or_default()
+            .indexes
+            .insert(name, index);
     }
     Ok(())
 }
@@ -123,9 +130,14 @@ async fn read_foreign_keys(connection: &mut Connection, schema: &mut Schema) -> 
         let (parent, from, to): (String, String, String) =
             (get(&row, 1)?, get(&row, 2)?, get(&row, 3)?);
         let (on_delete, on_update): (String, String) = (get(&row, 4)?, get(&row, 5)?);
-        schema.tables.entry(table).or_default().foreign_keys.insert(format!(
-            "({from}) -> {parent} ({to}) ON DELETE {on_delete} ON UPDATE {on_update}"
-        ));
+        schema
+            .tables
+            .entry(table)
+            .or_default()
+            .foreign_keys
+            .insert(format!(
+                "({from}) -> {parent} ({to}) ON DELETE {on_delete} ON UPDATE {on_update}"
+            ));
     }
     Ok(())
 }

@@ -69,12 +69,17 @@ pub(super) fn refusal(scope: Scope, action: &Action<'_>) -> Option<String> {
         }
         // VACUUM attaches a nameless temporary database for itself.
         sys::SQLITE_ATTACH if scope == Scope::NonTransactional && action.first.is_empty() => None,
-        sys::SQLITE_ATTACH => Some("ATTACH (and VACUUM INTO) is not allowed: a migration changes one database".into()),
+        sys::SQLITE_ATTACH => {
+            Some("ATTACH (and VACUUM INTO) is not allowed: a migration changes one database".into())
+        }
         sys::SQLITE_PRAGMA => pragma_refusal(scope, action.first, action.second),
         sys::SQLITE_FUNCTION if action.second.eq_ignore_ascii_case("load_extension") => {
             Some("load_extension is not allowed".into())
         }
-        sys::SQLITE_INSERT | sys::SQLITE_UPDATE | sys::SQLITE_DELETE | sys::SQLITE_DROP_TABLE
+        sys::SQLITE_INSERT
+        | sys::SQLITE_UPDATE
+        | sys::SQLITE_DELETE
+        | sys::SQLITE_DROP_TABLE
         | sys::SQLITE_CREATE_TABLE => table_refusal(action.first),
         sys::SQLITE_ALTER_TABLE => table_refusal(action.second),
         _ => None,
@@ -82,7 +87,10 @@ pub(super) fn refusal(scope: Scope, action: &Action<'_>) -> Option<String> {
 }
 
 fn table_refusal(table: &str) -> Option<String> {
-    if HISTORY_TABLES.iter().any(|name| name.eq_ignore_ascii_case(table)) {
+    if HISTORY_TABLES
+        .iter()
+        .any(|name| name.eq_ignore_ascii_case(table))
+    {
         return Some(format!(
             "the table {table} is kept by the job; remove the statement"
         ));
@@ -107,7 +115,9 @@ fn pragma_refusal(scope: Scope, name: &str, value: &str) -> Option<String> {
         ));
     }
     let unsafe_journal = name.eq_ignore_ascii_case("journal_mode")
-        && ["off", "memory"].iter().any(|mode| mode.eq_ignore_ascii_case(value));
+        && ["off", "memory"]
+            .iter()
+            .any(|mode| mode.eq_ignore_ascii_case(value));
     unsafe_journal.then(|| {
         format!("PRAGMA journal_mode={value} is not allowed: a crash could destroy the database")
     })
@@ -118,7 +128,14 @@ mod tests {
     use super::*;
 
     fn judge(scope: Scope, code: i32, first: &str, second: &str) -> Option<String> {
-        refusal(scope, &Action { code, first, second })
+        refusal(
+            scope,
+            &Action {
+                code,
+                first,
+                second,
+            },
+        )
     }
 
     #[test]
@@ -126,16 +143,35 @@ mod tests {
         for word in ["BEGIN", "COMMIT", "ROLLBACK"] {
             let reason = judge(Scope::Transactional, sys::SQLITE_TRANSACTION, word, "");
             assert!(reason.is_some_and(|text| text.contains(word)));
-            assert_eq!(judge(Scope::NonTransactional, sys::SQLITE_TRANSACTION, word, ""), None);
+            assert_eq!(
+                judge(Scope::NonTransactional, sys::SQLITE_TRANSACTION, word, ""),
+                None
+            );
         }
     }
 
     #[test]
     fn pragmas_that_outlive_the_transaction_are_refused_inside_it() {
-        for name in ["journal_mode", "writable_schema", "locking_mode", "synchronous"] {
-            assert!(judge(Scope::Transactional, sys::SQLITE_PRAGMA, name, "").is_some(), "{name}");
+        for name in [
+            "journal_mode",
+            "writable_schema",
+            "locking_mode",
+            "synchronous",
+        ] {
+            assert!(
+                judge(Scope::Transactional, sys::SQLITE_PRAGMA, name, "").is_some(),
+                "{name}"
+            );
         }
-        assert_eq!(judge(Scope::Transactional, sys::SQLITE_PRAGMA, "table_info", "users"), None);
+        assert_eq!(
+            judge(
+                Scope::Transactional,
+                sys::SQLITE_PRAGMA,
+                "table_info",
+                "users"
+            ),
+            None
+        );
     }
 
     #[test]
@@ -143,12 +179,20 @@ mod tests {
         let scope = Scope::NonTransactional;
         assert!(judge(scope, sys::SQLITE_PRAGMA, "locking_mode", "NORMAL").is_some());
         assert!(judge(scope, sys::SQLITE_PRAGMA, "journal_mode", "OFF").is_some());
-        assert_eq!(judge(scope, sys::SQLITE_PRAGMA, "journal_mode", "WAL"), None);
+        assert_eq!(
+            judge(scope, sys::SQLITE_PRAGMA, "journal_mode", "WAL"),
+            None
+        );
     }
 
     #[test]
     fn history_tables_belong_to_the_job() {
-        for code in [sys::SQLITE_INSERT, sys::SQLITE_UPDATE, sys::SQLITE_DELETE, sys::SQLITE_DROP_TABLE] {
+        for code in [
+            sys::SQLITE_INSERT,
+            sys::SQLITE_UPDATE,
+            sys::SQLITE_DELETE,
+            sys::SQLITE_DROP_TABLE,
+        ] {
             assert!(judge(Scope::Transactional, code, "alembic_version", "").is_some());
             assert_eq!(judge(Scope::Transactional, code, "users", ""), None);
         }

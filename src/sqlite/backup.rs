@@ -31,7 +31,10 @@ pub async fn copy(
             Backup::start(destination, source).map_err(Error::sqlite("start the backup"))?;
         loop {
             interrupt.check()?;
-            match backup.step(PAGES_PER_STEP).map_err(Error::sqlite("copy the database"))? {
+            match backup
+                .step(PAGES_PER_STEP)
+                .map_err(Error::sqlite("copy the database"))?
+            {
                 Step::Done => return Ok(()),
                 Step::More => {
                     let (done, total) = backup.progress();

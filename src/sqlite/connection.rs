@@ -82,9 +82,10 @@ impl Connection {
     }
 
     async fn watch(&mut self, interrupt: Interrupt) -> Result<()> {
-        let mut handle = self.inner.lock_handle().await.map_err(|error| {
-            Error::sqlite("reach the connection's handle")(failure_of(&error))
-        })?;
+        let mut handle =
+            self.inner.lock_handle().await.map_err(|error| {
+                Error::sqlite("reach the connection's handle")(failure_of(&error))
+            })?;
         handle.set_progress_handler(STEPS_PER_LOOK, move || !interrupt.is_raised());
         Ok(())
     }
@@ -138,9 +139,10 @@ impl Connection {
 
     /// Runs `body` with the raw handle, blocking this thread.
     pub(super) async fn raw<T>(&mut self, body: impl FnOnce(&mut Raw<'_>) -> T) -> Result<T> {
-        let guard = self.inner.lock_handle().await.map_err(|error| {
-            Error::sqlite("reach the connection's handle")(failure_of(&error))
-        })?;
+        let guard =
+            self.inner.lock_handle().await.map_err(|error| {
+                Error::sqlite("reach the connection's handle")(failure_of(&error))
+            })?;
         Ok(tokio::task::block_in_place(|| body(&mut Raw::new(guard))))
     }
 
@@ -178,7 +180,7 @@ pub(crate) fn failure_of(error: &sqlx::Error) -> SqliteFailure {
     let database = error.as_database_error();
     SqliteFailure {
         code: database
-            .and_then(|e| e.code())
+            .and_then(sqlx::error::DatabaseError::code)
             .and_then(|code| code.parse().ok())
             .unwrap_or(0),
         message: database.map_or_else(|| error.to_string(), |e| e.message().to_owned()),

@@ -301,7 +301,11 @@ impl<'b> Backup<'b> {
             )
         };
         SqliteFailure {
-            code: if extended & 0xff == code { extended } else { code },
+            code: if extended & 0xff == code {
+                extended
+            } else {
+                code
+            },
             message: message.to_string_lossy().into_owned(),
         }
     }

@@ -76,7 +76,11 @@ pub async fn quick_check(connection: &mut Connection) -> Result<Vec<String>> {
         other => other?,
     };
     let findings: Vec<String> = rows.iter().filter_map(|row| row.try_get(0).ok()).collect();
-    Ok(if findings == ["ok"] { Vec::new() } else { findings })
+    Ok(if findings == ["ok"] {
+        Vec::new()
+    } else {
+        findings
+    })
 }
 
 /// The version of the linked SQLite.
@@ -98,12 +102,14 @@ pub async fn user_tables(connection: &mut Connection) -> Result<Vec<String>> {
 
 /// Whether a table or view of that name exists.
 pub async fn has_table(connection: &mut Connection, name: &str) -> Result<bool> {
-    sqlx::query_scalar::<_, i64>("SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?1")
-        .bind(name)
-        .fetch_one(connection.sqlx())
-        .await
-        .map(|count| count > 0)
-        .map_err(|error| Error::sqlite("look for a table")(failure_of(&error)))
+    sqlx::query_scalar::<_, i64>(
+        "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?1",
+    )
+    .bind(name)
+    .fetch_one(connection.sqlx())
+    .await
+    .map(|count| count > 0)
+    .map_err(|error| Error::sqlite("look for a table")(failure_of(&error)))
 }
 
 /// A name as SQL writes it: in double quotes, quotes doubled.

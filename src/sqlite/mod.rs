@@ -15,8 +15,8 @@ mod transaction;
 
 pub use authorizer::Scope;
 pub use backup::copy;
-pub use connection::{Access, Connection};
 pub(crate) use connection::failure_of;
+pub use connection::{Access, Connection};
 pub use inspect::{FileFacts, has_table, quick_check, quoted, sqlite_version, user_tables};
 pub use interrupt::Interrupt;
 pub use pages::{

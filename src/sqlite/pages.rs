@@ -149,10 +149,12 @@ impl<'h> LivePages<'h> {
         self.select.reset();
         self.select.bind_int(1, i64::from(number)).map_err(read)?;
         if !self.select.step().map_err(read)? {
-            return Err(Error::sqlite(format!("read page {number}"))(SqliteFailure {
-                code: 0,
-                message: "the page is not there".into(),
-            }));
+            return Err(Error::sqlite(format!("read page {number}"))(
+                SqliteFailure {
+                    code: 0,
+                    message: "the page is not there".into(),
+                },
+            ));
         }
         Ok(body(self.select.blob(0)))
     }
@@ -337,7 +339,10 @@ async fn renew_schema_cookie(connection: &mut Connection) -> Result<()> {
     let doing = "renew the schema cookie";
     let cookie: i64 = connection.scalar(doing, "PRAGMA schema_version").await?;
     let next = (cookie + 1) % i64::from(i32::MAX);
-    connection.run(doing, &format!("PRAGMA schema_version = {next}")).await.map(|_| ())
+    connection
+        .run(doing, &format!("PRAGMA schema_version = {next}"))
+        .await
+        .map(|_| ())
 }
 
 struct PageRestore<'h, 'p> {
@@ -396,7 +401,8 @@ impl<'h, 'p> PageRestore<'h, 'p> {
         for range in VOLATILE {
             page[range.clone()].copy_from_slice(&live[range]);
         }
-        if self.written > 0 || self.to.page_count != self.from.page_count || page != live.as_slice() {
+        if self.written > 0 || self.to.page_count != self.from.page_count || page != live.as_slice()
+        {
             self.write(1, Some(page))?;
         }
         Ok(())

@@ -82,10 +82,8 @@ fn locate(
     ScriptFailure {
         statement,
         line: sql.as_bytes()[..at.min(sql.len())]
-            .iter()
-            .filter(|byte| **byte == b'\n')
-            .count()
-            + 1,
+            .split(|byte| *byte == b'\n')
+            .count(),
         excerpt: excerpt(text),
         failure,
     }
@@ -135,8 +133,11 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_failure_names_the_statement_and_the_line_of_the_failing_word() {
-        let sql = "CREATE TABLE t (a);\n\n-- two lines of\n-- comment\nINSERT INTO t\n  VALUES (nope);\n";
-        let failed = run_in_memory(sql).await.expect_err("column nope does not exist");
+        let sql =
+            "CREATE TABLE t (a);\n\n-- two lines of\n-- comment\nINSERT INTO t\n  VALUES (nope);\n";
+        let failed = run_in_memory(sql)
+            .await
+            .expect_err("column nope does not exist");
         assert_eq!((failed.statement, failed.line), (2, 6));
         assert_eq!(failed.excerpt, "INSERT INTO t VALUES (nope)");
         assert!(failed.failure.message.contains("nope"));
@@ -144,7 +145,9 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_refused_statement_says_why_in_our_words() {
-        let failed = run_in_memory("CREATE TABLE t (a); COMMIT;").await.expect_err("refused");
+        let failed = run_in_memory("CREATE TABLE t (a); COMMIT;")
+            .await
+            .expect_err("refused");
         assert_eq!(failed.statement, 2);
         assert!(failed.failure.message.contains("COMMIT is not allowed"));
     }

@@ -33,7 +33,15 @@ pub async fn begin(
         Begin::Immediate => "BEGIN IMMEDIATE",
         Begin::Exclusive => "BEGIN EXCLUSIVE",
     };
-    until_free(connection, sql, "take the write lock", deadline, interrupt, on_wait).await
+    until_free(
+        connection,
+        sql,
+        "take the write lock",
+        deadline,
+        interrupt,
+        on_wait,
+    )
+    .await
 }
 
 /// Commits. In rollback-journal mode this waits for readers; the deadline bounds it.

@@ -87,7 +87,13 @@ async fn keys(connection: &mut Connection) -> Result<Vec<Key>> {
                WHERE m.type = 'table' ORDER BY m.name, f.id, f.seq";
     let mut keys: Vec<(i64, Key)> = Vec::new();
     for row in connection.rows(DOING, sql).await? {
-        let parts = (row.try_get(0), row.try_get(1), row.try_get(2), row.try_get(3), row.try_get(4));
+        let parts = (
+            row.try_get(0),
+            row.try_get(1),
+            row.try_get(2),
+            row.try_get(3),
+            row.try_get(4),
+        );
         let (Ok(child), Ok(id), Ok(parent), Ok(from), Ok(to)) = parts else {
             continue;
         };
@@ -110,9 +116,19 @@ async fn keys(connection: &mut Connection) -> Result<Vec<Key>> {
 /// Adds the rows of the child whose key is complete and has no parent.
 async fn orphans(connection: &mut Connection, key: &Key, list: &str) -> Result<String> {
     let parent_is_there = crate::sqlite::has_table(connection, &key.parent).await?;
-    let from: Vec<String> = key.columns.iter().map(|(from, _)| format!("c.{}", quoted(from))).collect();
-    let complete: Vec<String> = from.iter().map(|column| format!("{column} IS NOT NULL")).collect();
-    let values: Vec<String> = from.iter().map(|column| format!("quote({column})")).collect();
+    let from: Vec<String> = key
+        .columns
+        .iter()
+        .map(|(from, _)| format!("c.{}", quoted(from)))
+        .collect();
+    let complete: Vec<String> = from
+        .iter()
+        .map(|column| format!("{column} IS NOT NULL"))
+        .collect();
+    let values: Vec<String> = from
+        .iter()
+        .map(|column| format!("quote({column})"))
+        .collect();
     let matches: Vec<String> = key
         .columns
         .iter()

@@ -96,7 +96,12 @@ impl Inventory {
                     .map(|key| format!("FOREIGN KEY {key}"))
                     .chain(lost_unique)
                     .filter(|text| !about_dropped_column(text))
-                    .map(|text| Problem::new(name.clone(), format!("lost its {text}; keep it in the new table"))),
+                    .map(|text| {
+                        Problem::new(
+                            name.clone(),
+                            format!("lost its {text}; keep it in the new table"),
+                        )
+                    }),
             );
         }
         problems
@@ -106,7 +111,9 @@ impl Inventory {
 fn undeclared_drop(object: &Dropped) -> Problem {
     Problem::new(
         object.to_string(),
-        format!("vanished without being declared; if that is meant, add the line '-- drops: {object}' to the top of the migration"),
+        format!(
+            "vanished without being declared; if that is meant, add the line '-- drops: {object}' to the top of the migration"
+        ),
     )
 }
 
@@ -115,15 +122,27 @@ fn objects(schema: &Schema) -> Vec<(Dropped, Option<String>)> {
     let mut list = Vec::new();
     for (name, table) in &schema.tables {
         list.push((Dropped::Table(name.clone()), None));
-        let columns = table.columns.iter().map(|c| Dropped::Column(format!("{name}.{}", c.name)));
+        let columns = table
+            .columns
+            .iter()
+            .map(|c| Dropped::Column(format!("{name}.{}", c.name)));
         let indexes = table
             .indexes
             .iter()
             .filter(|(_, index)| index.created)
             .map(|(index, _)| Dropped::Index(index.clone()));
-        list.extend(columns.chain(indexes).map(|object| (object, Some(name.clone()))));
+        list.extend(
+            columns
+                .chain(indexes)
+                .map(|object| (object, Some(name.clone()))),
+        );
     }
-    list.extend(schema.views.iter().map(|view| (Dropped::View(view.clone()), None)));
+    list.extend(
+        schema
+            .views
+            .iter()
+            .map(|view| (Dropped::View(view.clone()), None)),
+    );
     list.extend(
         schema
             .triggers

@@ -1,5 +1,12 @@
 //! A folder with a database, migrations and backups, and the real program to run on it.
-#![allow(dead_code, clippy::expect_used, clippy::unwrap_used, clippy::missing_panics_doc, missing_docs)]
+#![allow(
+    unreachable_pub,
+    dead_code,
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    missing_docs
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -35,15 +42,23 @@ impl Run {
     /// Fails the test unless the program ended with this code.
     #[track_caller]
     pub fn expect_code(self, code: i32) -> Self {
-        assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        assert_eq!(
+            self.code, code,
+            "stdout:\n{}\nstderr:\n{}",
+            self.stdout, self.stderr
+        );
         self
     }
 
     /// The document that `--output json` printed.
     #[track_caller]
     pub fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout)
-            .unwrap_or_else(|error| panic!("{error}\nstdout:\n{}\nstderr:\n{}", self.stdout, self.stderr))
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| {
+            panic!(
+                "{error}\nstdout:\n{}\nstderr:\n{}",
+                self.stdout, self.stderr
+            )
+        })
     }
 }
 
@@ -96,7 +111,11 @@ impl Sandbox {
     /// Writes a migration after the shipped ones, with a down file that does nothing.
     pub fn add_migration(&self, name: &str, up: &str) {
         fs::write(self.migrations().join(format!("{name}.up.sql")), up).expect("up file");
-        fs::write(self.migrations().join(format!("{name}.down.sql")), "SELECT 1;\n").expect("down file");
+        fs::write(
+            self.migrations().join(format!("{name}.down.sql")),
+            "SELECT 1;\n",
+        )
+        .expect("down file");
     }
 
     pub fn command(&self, args: &[&str]) -> Command {
@@ -143,7 +162,10 @@ impl Sandbox {
     pub fn sql(&self, sql: &str) {
         block_on(async {
             let mut connection = connect(&self.database()).await;
-            sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.expect("SQL runs");
+            sqlx::raw_sql(AssertSqlSafe(sql))
+                .execute(&mut connection)
+                .await
+                .expect("SQL runs");
             connection.close().await.expect("close");
         });
     }
@@ -229,7 +251,12 @@ pub async fn query_on(connection: &mut SqliteConnection, sql: &str) -> Vec<Strin
     rows.iter()
         .map(|row| {
             let cells: Vec<String> = (0..row.len())
-                .map(|index| row.try_get_unchecked::<Option<String>, _>(index).ok().flatten().unwrap_or_default())
+                .map(|index| {
+                    row.try_get_unchecked::<Option<String>, _>(index)
+                        .ok()
+                        .flatten()
+                        .unwrap_or_default()
+                })
                 .collect();
             cells.join("|")
         })
@@ -245,7 +272,9 @@ pub fn content(path: &Path) -> String {
         let names = "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name";
         for table in query_on(&mut connection, names).await {
             lines.push(format!("-- {table}"));
-            let columns = format!("SELECT group_concat('quote(\"' || name || '\")', ' || '','' || ') FROM pragma_table_info('{table}')");
+            let columns = format!(
+                "SELECT group_concat('quote(\"' || name || '\")', ' || '','' || ') FROM pragma_table_info('{table}')"
+            );
             let expression = query_on(&mut connection, &columns).await.remove(0);
             let rows = format!("SELECT {expression} FROM \"{table}\" ORDER BY 1");
             lines.extend(query_on(&mut connection, &rows).await);

@@ -1,0 +1,152 @@
+//! What happened and where, for every failure.
+
+use std::fmt;
+
+use super::Error;
+
+impl fmt::Display for Error {
+    #[allow(clippy::too_many_lines)] // one short arm a failure
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usage { message, .. } => f.write_str(message),
+            Self::NoSuchRevision { given, candidates } => no_such_revision(f, given, candidates),
+            Self::Migrations { folder, problems } => {
+                write!(
+                    f,
+                    "the migrations in {} are not acceptable",
+                    folder.display()
+                )?;
+                lines(f, problems)
+            }
+            Self::DatabaseMissing { path } => {
+                write!(f, "there is no database at {}", path.display())
+            }
+            Self::NotADatabase { path, detail } => {
+                write!(
+                    f,
+                    "{} is not a usable SQLite database: {detail}",
+                    path.display()
+                )
+            }
+            Self::Corrupt { path, findings } => {
+                write!(f, "the database {} is damaged", path.display())?;
+                lines(f, findings)
+            }
+            Self::ForeignUrl { scheme } => {
+                write!(f, "the database URL is for {scheme}, not for SQLite")
+            }
+            Self::UnknownRevision { revision, head } => write!(
+                f,
+                "the database is at revision '{revision}', which is not among the migration files (their head is {head})"
+            ),
+            Self::Unplaceable {
+                message,
+                differences,
+            } => {
+                f.write_str(message)?;
+                lines(f, differences)
+            }
+            Self::MigrationFailed(failure) => write!(
+                f,
+                "{} failed at statement {}, line {}: {}\n    {}",
+                failure.file.display(),
+                failure.statement,
+                failure.line,
+                failure.cause,
+                failure.excerpt
+            ),
+            Self::UnknownEnumValues { problems } => {
+                f.write_str("enum columns hold values that are not allowed and that no rule maps")?;
+                lines(f, problems)
+            }
+            Self::VerificationFailed { problems } => {
+                f.write_str("the migrated database did not pass verification")?;
+                lines(f, problems)
+            }
+            Self::NotProven {
+                cause,
+                detail,
+                backup,
+            } => write!(
+                f,
+                "OPERATOR NEEDED: the job failed and the database could NOT be proven to be as before: {detail}\n  \
+                 first failure: {cause}\n  backup: {}",
+                backup.display()
+            ),
+            Self::BackupUnusable { backup, reason } => {
+                write!(
+                    f,
+                    "the backup {} cannot be used: {reason}",
+                    backup.display()
+                )
+            }
+            Self::NoSuchBackup { wanted, folder } => {
+                write!(f, "there is no backup '{wanted}' in {}", folder.display())
+            }
+            Self::Locked {
+                path,
+                waited_ms,
+                holders,
+            } => {
+                write!(
+                    f,
+                    "{} is in use by others; waited {:.1} s",
+                    path.display(),
+                    seconds(*waited_ms)
+                )?;
+                lines(f, holders)
+            }
+            Self::JobRunning {
+                path,
+                waited_ms,
+                holder,
+            } => write!(
+                f,
+                "another safestep job works on {} ({holder}); waited {:.1} s",
+                path.display(),
+                seconds(*waited_ms)
+            ),
+            Self::DiskSpace {
+                path,
+                needed_bytes,
+                free_bytes,
+            } => write!(
+                f,
+                "too little space at {}: {needed_bytes} bytes are needed, {free_bytes} are free",
+                path.display()
+            ),
+            Self::Interrupted { signal } => write!(f, "interrupted by {}", signal_name(*signal)),
+            Self::Io {
+                doing,
+                path,
+                source,
+            } => write!(f, "could not {doing} {}: {source}", path.display()),
+            Self::Sqlite { doing, failure } => write!(f, "could not {doing}: {failure}"),
+        }
+    }
+}
+
+fn no_such_revision(f: &mut fmt::Formatter<'_>, given: &str, candidates: &[String]) -> fmt::Result {
+    if candidates.is_empty() {
+        write!(f, "there is no revision '{given}'")
+    } else {
+        write!(f, "'{given}' names more than one revision")
+    }
+}
+
+fn lines<T: fmt::Display>(f: &mut fmt::Formatter<'_>, items: &[T]) -> fmt::Result {
+    items.iter().try_for_each(|item| write!(f, "\n  {item}"))
+}
+
+#[allow(clippy::cast_precision_loss)] // a wait is far below 2^52 ms
+fn seconds(ms: u64) -> f64 {
+    ms as f64 / 1000.0
+}
+
+fn signal_name(signal: i32) -> String {
+    match signal {
+        2 => "SIGINT".into(),
+        15 => "SIGTERM".into(),
+        other => format!("signal {other}"),
+    }
+}

@@ -1,0 +1,315 @@
+//! What can go wrong, as facts. The message (`Display`), the advice
+//! ([`Error::hint`]) and the exit code ([`Error::exit_code`]) are three
+//! questions with three answers.
+
+mod advice;
+mod message;
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The result of everything in this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A failure that SQLite reported.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SqliteFailure {
+    /// Extended result code, see <https://www.sqlite.org/rescode.html>; 0 when the driver failed before SQLite.
+    pub code: i32,
+    /// SQLite's own message.
+    pub message: String,
+}
+
+impl SqliteFailure {
+    /// The primary result code: the low byte of the extended one.
+    #[must_use]
+    pub fn primary(&self) -> i32 {
+        self.code & 0xff
+    }
+
+    /// Another connection is in the way (`SQLITE_BUSY`, `SQLITE_LOCKED`).
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        matches!(self.primary(), 5 | 6)
+    }
+
+    /// The disk is full (`SQLITE_FULL`).
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.primary() == 13
+    }
+
+    /// Stopped by an interrupt (`SQLITE_INTERRUPT`).
+    #[must_use]
+    pub fn is_interrupt(&self) -> bool {
+        self.primary() == 9
+    }
+
+    /// The file is damaged or no database at all (`SQLITE_CORRUPT`, `SQLITE_NOTADB`).
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        matches!(self.primary(), 11 | 26)
+    }
+
+    /// The statement was refused by our authorizer (`SQLITE_AUTH`).
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.primary() == 23
+    }
+}
+
+impl fmt::Display for SqliteFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.code == 0 {
+            f.write_str(&self.message)
+        } else {
+            write!(f, "{} (SQLite code {})", self.message, self.code)
+        }
+    }
+}
+
+/// A process that has the database open.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Holder {
+    /// Process id, as seen from here.
+    pub pid: u32,
+    /// Its command line, shortened.
+    pub command: String,
+    /// Whether it holds a write lock on the file just now, not merely the file open.
+    pub writing: bool,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = if self.writing {
+            ", holds a write lock"
+        } else {
+            ""
+        };
+        write!(f, "pid {} ({}{state})", self.pid, self.command)
+    }
+}
+
+/// One thing that a check found wrong.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Problem {
+    /// What it concerns: a file, a table, a column.
+    pub subject: String,
+    /// What is wrong, and where it helps, what to write instead.
+    pub message: String,
+}
+
+impl Problem {
+    /// A problem about `subject`.
+    pub fn new(subject: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            subject: subject.into(),
+            message: message.into(),
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.subject, self.message)
+    }
+}
+
+/// Where in a migration file a statement failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatementFailure {
+    /// The file's path.
+    pub file: PathBuf,
+    /// Which statement of the file, from 1.
+    pub statement: usize,
+    /// Line of the failing text, from 1.
+    pub line: usize,
+    /// The statement's first words.
+    pub excerpt: String,
+    /// Why.
+    pub cause: String,
+    /// The migration itself refused, with RAISE in a trigger; the cause is its author's message.
+    pub raised: bool,
+}
+
+/// Everything that can end a command. The fields are the facts that the message is made of.
+#[derive(Debug)]
+#[allow(missing_docs)]
+#[non_exhaustive]
+pub enum Error {
+    /// The command line, environment or configuration file is wrong.
+    Usage { message: String, hint: String },
+    /// No revision has that name.
+    NoSuchRevision {
+        given: String,
+        candidates: Vec<String>,
+    },
+    /// The migrations folder is not acceptable.
+    Migrations {
+        folder: PathBuf,
+        problems: Vec<Problem>,
+    },
+    /// There is no file at the database's path.
+    DatabaseMissing { path: PathBuf },
+    /// What is at the path cannot be used as a database.
+    NotADatabase { path: PathBuf, detail: String },
+    /// The database is damaged.
+    Corrupt {
+        path: PathBuf,
+        findings: Vec<String>,
+    },
+    /// A URL of another database system.
+    ForeignUrl { scheme: String },
+    /// The database is at a revision that the files do not know.
+    UnknownRevision { revision: String, head: String },
+    /// The database's history or schema cannot be placed.
+    Unplaceable {
+        message: String,
+        differences: Vec<Problem>,
+    },
+    /// A migration failed; rolled back.
+    MigrationFailed(Box<StatementFailure>),
+    /// Enum columns hold values that no rule maps.
+    UnknownEnumValues { problems: Vec<Problem> },
+    /// A check of the migrated database failed; rolled back.
+    VerificationFailed { problems: Vec<Problem> },
+    /// It failed, and that the database is as before could not be proven.
+    NotProven {
+        cause: Box<Error>,
+        detail: String,
+        backup: PathBuf,
+    },
+    /// A backup cannot be used.
+    BackupUnusable { backup: PathBuf, reason: String },
+    /// No backup has that name.
+    NoSuchBackup { wanted: String, folder: PathBuf },
+    /// Another connection held the database past the deadline.
+    Locked {
+        path: PathBuf,
+        waited_ms: u64,
+        holders: Vec<Holder>,
+    },
+    /// Another job works on this database.
+    JobRunning {
+        path: PathBuf,
+        waited_ms: u64,
+        holder: String,
+    },
+    /// Too little room on a disk.
+    DiskSpace {
+        path: PathBuf,
+        needed_bytes: u64,
+        free_bytes: u64,
+    },
+    /// Stopped by a signal.
+    Interrupted { signal: i32 },
+    /// A file operation failed.
+    Io {
+        doing: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
+    /// A database operation of our own failed.
+    Sqlite {
+        doing: String,
+        failure: SqliteFailure,
+    },
+}
+
+impl Error {
+    /// For `map_err` after a file operation.
+    pub fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_path_buf();
+        move |source| Self::Io {
+            doing,
+            path,
+            source,
+        }
+    }
+
+    /// For `map_err` after a database operation.
+    pub fn sqlite(doing: impl Into<String>) -> impl FnOnce(SqliteFailure) -> Self {
+        let doing = doing.into();
+        move |failure| Self::Sqlite { doing, failure }
+    }
+
+    /// The process's exit code; the table is in `docs/design.md`.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage { .. } | Self::NoSuchRevision { .. } => 2,
+            Self::Migrations { .. } => 3,
+            Self::DatabaseMissing { .. }
+            | Self::NotADatabase { .. }
+            | Self::Corrupt { .. }
+            | Self::ForeignUrl { .. }
+            | Self::UnknownRevision { .. }
+            | Self::Unplaceable { .. } => 4,
+            Self::MigrationFailed(_)
+            | Self::UnknownEnumValues { .. }
+            | Self::VerificationFailed { .. } => 5,
+            Self::NotProven { .. } => 6,
+            Self::BackupUnusable { .. } | Self::NoSuchBackup { .. } => 7,
+            Self::Locked { .. } | Self::JobRunning { .. } | Self::DiskSpace { .. } => 75,
+            Self::Interrupted { signal } => u8::try_from(128 + signal).unwrap_or(1),
+            Self::Io { source, .. } => io_exit_code(source),
+            Self::Sqlite { failure, .. } => sqlite_exit_code(failure),
+        }
+    }
+
+    /// A stable word for the kind of failure: `error.code` in the JSON document.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Usage { .. } => "usage",
+            Self::NoSuchRevision { .. } => "no_such_revision",
+            Self::Migrations { .. } => "migrations_not_acceptable",
+            Self::DatabaseMissing { .. } => "database_missing",
+            Self::NotADatabase { .. } => "not_a_database",
+            Self::Corrupt { .. } => "database_corrupt",
+            Self::ForeignUrl { .. } => "foreign_url",
+            Self::UnknownRevision { .. } => "unknown_revision",
+            Self::Unplaceable { .. } => "unplaceable_database",
+            Self::MigrationFailed(_) => "migration_failed",
+            Self::UnknownEnumValues { .. } => "unknown_enum_values",
+            Self::VerificationFailed { .. } => "verification_failed",
+            Self::NotProven { .. } => "not_proven",
+            Self::BackupUnusable { .. } => "backup_unusable",
+            Self::NoSuchBackup { .. } => "no_such_backup",
+            Self::Locked { .. } => "locked",
+            Self::JobRunning { .. } => "job_running",
+            Self::DiskSpace { .. } => "disk_space",
+            Self::Interrupted { .. } => "interrupted",
+            Self::Io { .. } => "io",
+            Self::Sqlite { .. } => "sqlite",
+        }
+    }
+}
+
+fn io_exit_code(source: &io::Error) -> u8 {
+    match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => 75,
+        _ => 1,
+    }
+}
+
+fn sqlite_exit_code(failure: &SqliteFailure) -> u8 {
+    if failure.is_busy() || failure.is_full() {
+        75
+    } else if failure.is_damage() {
+        4
+    } else {
+        1
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io { source, .. } => Some(source),
+            Self::NotProven { cause, .. } => Some(cause.as_ref()),
+            _ => None,
+        }
+    }
+}
