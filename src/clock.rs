@@ -16,10 +16,10 @@ impl Stamp {
         Self(Utc::now())
     }
 
-    /// For file names, sortable: `20261122T170000Z`.
+    /// For file names, sortable also within a second: `20261122T170000.123Z`.
     #[must_use]
     pub fn compact(self) -> String {
-        self.0.format("%Y%m%dT%H%M%SZ").to_string()
+        self.0.format("%Y%m%dT%H%M%S%.3fZ").to_string()
     }
 
     /// RFC 3339 with milliseconds: `2026-11-22T17:00:00.123Z`.

@@ -89,6 +89,11 @@ impl History {
     }
 }
 
+/// The last version with a row in `_sqlx_migrations`, whatever the files say.
+pub async fn last_recorded(connection: &mut Connection) -> Result<Option<Version>> {
+    Ok(read_sqlx(connection).await?.last().map(|row| row.version))
+}
+
 async fn read_sqlx(connection: &mut Connection) -> Result<Vec<SqlxRow>> {
     if !has_table(connection, SQLX_TABLE).await? {
         return Ok(Vec::new());
@@ -252,15 +257,21 @@ async fn place(
     })
 }
 
-/// What the two tables say, where they say anything.
+/// What the two tables say, where they say anything. `alembic downgrade base` leaves `alembic_version` empty; that alone
+/// says nothing (a failed first revision does the same), but beside a row of sqlx it may mean the base.
 fn claims(alembic: &AlembicRow, recorded: &[Version], migrations: &Migrations) -> Vec<Version> {
     let by_alembic = match alembic {
         AlembicRow::At(id) => migrations.by_alembic(id).map(|migration| migration.version),
         AlembicRow::Empty | AlembicRow::NoTable => None,
     };
+    let by_empty_table = match alembic {
+        AlembicRow::Empty if !recorded.is_empty() => migrations.base(),
+        _ => None,
+    };
     by_alembic
         .into_iter()
         .chain(recorded.last().copied())
+        .chain(by_empty_table)
         .collect()
 }
 

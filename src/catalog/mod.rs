@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! backups/fastflow/
-//!   20261122T170000Z_003-008_1f2e3d4c.tar.gz       a finished backup
-//!   20261122T170000Z_003-008_1f2e3d4c.job.json     the record of the job that made it
-//!   20261122T170000Z_003-008_1f2e3d4c.snapshot.db  the raw snapshot, until it is archived
+//!   20261122T170000.123Z_003-008_1f2e3d4c.tar.gz       a finished backup
+//!   20261122T170000.123Z_003-008_1f2e3d4c.job.json     the record of the job that made it
+//!   20261122T170000.123Z_003-008_1f2e3d4c.snapshot.db  the raw snapshot, until it is archived
 //! ```
 //!
 //! A record is written before the first change and replaced by one with an outcome at the end. A record without an
@@ -275,12 +275,23 @@ impl Catalog {
         Ok(())
     }
 
-    /// Removes the oldest backups beyond `keep`, with their records. The newest good one always stays.
-    pub fn prune(&self, keep: usize) -> Result<Vec<PathBuf>> {
-        let (good, _) = self.backups()?;
-        let surplus = good.len().saturating_sub(keep.max(1));
+    /// Removes the oldest backups of this database beyond `keep`, with their records. The newest good one always stays,
+    /// and so do `spared`, which the caller has just used, and what a job that was cut short still needs.
+    pub fn prune(&self, keep: usize, spared: Option<&Path>) -> Result<Vec<PathBuf>> {
+        let needed: Vec<PathBuf> = self
+            .own_records()?
+            .iter()
+            .filter(|record| record.outcome.is_none())
+            .map(|record| self.slot_of(record).archive())
+            .collect();
+        let (mut ours, _) = self.backups()?;
+        ours.retain(|backup| Path::new(&backup.manifest.source) == self.database);
+        let surplus = ours.len().saturating_sub(keep.max(1));
         let mut removed = Vec::new();
-        for backup in good.into_iter().take(surplus) {
+        for backup in ours.into_iter().take(surplus) {
+            if spared == Some(&backup.path) || needed.contains(&backup.path) {
+                continue;
+            }
             let stem = storage::name_of(&backup.path);
             let stem = stem.trim_end_matches(ARCHIVE);
             storage::remove(&backup.path)?;
@@ -294,7 +305,7 @@ impl Catalog {
     /// Records of jobs whose snapshot was a copy of an earlier backup have no archive of their own.
     fn prune_records(&self, keep: usize) -> Result<()> {
         let loose: Vec<JobRecord> = self
-            .records()?
+            .own_records()?
             .into_iter()
             .filter(|record| record.outcome.is_some() && !self.slot_of(record).archive().exists())
             .collect();

@@ -1,5 +1,7 @@
 //! `safestep backup`: a snapshot and nothing else. Writers go on in WAL mode.
 
+use std::path::Path;
+
 use super::keep::{self, Keeping};
 use super::report::Report;
 use super::{Context, Phases};
@@ -15,7 +17,7 @@ use crate::verify::Inventory;
 pub async fn backup(context: Context<'_>, report: &mut Report) -> Result<()> {
     let mut phases = Phases::new(context.monitor);
     report.database = context.database().display().to_string();
-    let result = go(&context, &mut phases, report).await;
+    let result = go(&context, &mut phases, report).await.map_err(|error| context.interrupt.explain(error));
     phases.end(report);
     report.outcome = if result.is_ok() {
         "backed_up"
@@ -48,7 +50,8 @@ async fn go(context: &Context<'_>, phases: &mut Phases<'_>, report: &mut Report)
         });
     }
     phases.begin("prune", report);
-    context.catalog().prune(context.settings.keep).map(|_| ())
+    let made = report.backup.as_ref().map(|backup| Path::new(&backup.path));
+    context.catalog().prune(context.settings.keep, made).map(|_| ())
 }
 
 async fn take(

@@ -1,5 +1,7 @@
 //! The main job: from one revision to another, backup first.
 
+use std::path::Path;
+
 use super::keep::{self, Keeping};
 use super::recover::recover;
 use super::report::Report;
@@ -21,7 +23,7 @@ const SAVEPOINT: &str = "safestep_job";
 /// Brings the database to the goal. The report tells what was done, also when it fails.
 pub async fn migrate(context: Context<'_>, goal: &Goal, report: &mut Report) -> Result<()> {
     let mut run = Run::prepare(context, goal, report)?;
-    let result = go(&mut run).await;
+    let result = go(&mut run).await.map_err(|error| context.interrupt.explain(error));
     run.end();
     if result.is_err() {
         report.outcome = "failed";
@@ -50,8 +52,27 @@ async fn go(run: &mut Run<'_>) -> Result<()> {
     let _lock = context.job_lock().await?;
     let _catalog = context.catalog_lock().await?;
     recover(&context, &run.migrations, run.report).await?;
-    let exclusive = look(run).await?.is_some_and(|look| look.non_transactional);
-    change(run, exclusive).await
+    let looked = look(run).await?.is_some_and(|look| look.non_transactional);
+    // The look may have been impossible, or another migrator came after it: only the plan under the lock counts.
+    for exclusive in [looked, !looked] {
+        match change(run, exclusive).await? {
+            Attempt::WrongLock => {}
+            Attempt::NothingToDo | Attempt::Changed(()) => return Ok(()),
+        }
+    }
+    Err(Error::Locked {
+        path: context.database().to_path_buf(),
+        waited_ms: 0,
+        holders: storage::holders_of(context.database()),
+    })
+}
+
+/// What came of having the lock.
+enum Attempt<T> {
+    /// The plan needs the other kind of lock; nothing was done.
+    WrongLock,
+    NothingToDo,
+    Changed(T),
 }
 
 struct Look {
@@ -87,7 +108,7 @@ async fn look_through(run: &mut Run<'_>, connection: &mut Connection) -> Result<
 }
 
 /// The part under the write lock.
-async fn change(run: &mut Run<'_>, exclusive: bool) -> Result<()> {
+async fn change(run: &mut Run<'_>, exclusive: bool) -> Result<Attempt<()>> {
     let context = run.context;
     run.phase("lock");
     let access = if exclusive {
@@ -118,7 +139,11 @@ async fn change(run: &mut Run<'_>, exclusive: bool) -> Result<()> {
     }
     let changed = changed?;
     rolled_back?;
-    finish(run, changed).await
+    match changed {
+        Attempt::WrongLock => Ok(Attempt::WrongLock),
+        Attempt::NothingToDo => Ok(Attempt::NothingToDo),
+        Attempt::Changed(changed) => finish(run, changed).await.map(Attempt::Changed),
+    }
 }
 
 /// What is left to do when the lock is given up.
@@ -134,25 +159,20 @@ async fn change_locked(
     live: &mut Connection,
     exclusive: bool,
     blocked: Stopwatch,
-) -> Result<Option<Changed>> {
+) -> Result<Attempt<Changed>> {
     let context = run.context;
     let facts = FileFacts::read(live).await?;
     let history = History::read(live, &run.migrations).await?;
     if run.is_done(live, &history).await? {
         run.report.outcome = "nothing_to_do";
-        return Ok(None);
+        return Ok(Attempt::NothingToDo);
     }
     let migrations = run.migrations.clone();
     let target = run.goal.resolve(&migrations, history.current)?;
     let plan = Plan::new(&migrations, history.current, target);
     run.announce(plan.from, plan.to);
     if plan.is_non_transactional() != exclusive {
-        // Another migrator came between the look and the lock.
-        return Err(Error::Locked {
-            path: context.database().to_path_buf(),
-            waited_ms: 0,
-            holders: storage::holders_of(context.database()),
-        });
+        return Ok(Attempt::WrongLock);
     }
     let catalog = context.catalog();
     catalog.prepare()?;
@@ -167,9 +187,9 @@ async fn change_locked(
         blocked,
     };
     if exclusive {
-        work.non_transactional(run, live).await.map(Some)
+        work.non_transactional(run, live).await.map(Attempt::Changed)
     } else {
-        work.transactional(run, live).await.map(Some)
+        work.transactional(run, live).await.map(Attempt::Changed)
     }
 }
 
@@ -196,6 +216,7 @@ impl Work<'_> {
         let failure = match result {
             Ok(()) => None,
             Err(cause) => {
+                let cause = context.interrupt.explain(cause);
                 context.interrupt.shield();
                 run.phase("undo");
                 let undone = restorer(&context, &snapshot)
@@ -229,8 +250,9 @@ impl Work<'_> {
 
     async fn non_transactional(&self, run: &mut Run<'_>, live: &mut Connection) -> Result<Changed> {
         let context = run.context;
-        // In EXCLUSIVE locking mode the lock stays when the transaction ends.
-        sqlite::rollback(live).await?;
+        // In EXCLUSIVE locking mode the lock stays when the transaction ends. Nothing was written but the temporary
+        // list of foreign-key violations, which a rollback would take away.
+        sqlite::commit(live, context.deadline(), context.interrupt, || ()).await?;
         run.phase("snapshot");
         let snapshot = self.snapshot(run, live).await?;
         let (record, keeping) = self.open_record(&snapshot, JobKind::NonTransactional)?;
@@ -238,6 +260,7 @@ impl Work<'_> {
         let failure = match result {
             Ok(()) => None,
             Err(cause) => {
+                let cause = context.interrupt.explain(cause);
                 context.interrupt.shield();
                 run.phase("restore");
                 let restored = restorer(&context, &snapshot).put_back(live).await;
@@ -367,10 +390,7 @@ fn restorer<'a>(context: &Context<'a>, snapshot: &Snapshot) -> Restorer<'a> {
 }
 
 /// Writes the outcome, waits for the archive, and prunes.
-async fn finish(run: &mut Run<'_>, changed: Option<Changed>) -> Result<()> {
-    let Some(mut changed) = changed else {
-        return Ok(());
-    };
+async fn finish(run: &mut Run<'_>, mut changed: Changed) -> Result<()> {
     let context = run.context;
     if changed.failure.is_none() {
         run.phase("check");
@@ -398,7 +418,8 @@ async fn finish(run: &mut Run<'_>, changed: Option<Changed>) -> Result<()> {
         changed.record.close(&path, outcome)?;
     }
     run.phase("prune");
-    context.catalog().prune(context.settings.keep)?;
+    let made = run.report.backup.as_ref().map(|backup| Path::new(&backup.path));
+    context.catalog().prune(context.settings.keep, made)?;
     changed.failure.map_or(Ok(()), Err)
 }
 

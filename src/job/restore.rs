@@ -20,7 +20,7 @@ pub async fn restore(context: Context<'_>, backup: &Backup, report: &mut Report)
     let mut phases = Phases::new(context.monitor);
     report.database = context.database().display().to_string();
     report.to = Some(backup.manifest.from.clone());
-    let result = go(&context, backup, &mut phases, report).await;
+    let result = go(&context, backup, &mut phases, report).await.map_err(|error| context.interrupt.explain(error));
     phases.end(report);
     report.outcome = if result.is_ok() { "restored" } else { "failed" };
     result
@@ -57,7 +57,8 @@ async fn go(
     discard_database(&unpacked)?;
     report.proof = Some(restored?);
     close_interrupted(context)?;
-    catalog.prune(context.settings.keep).map(|_| ())
+    let used = storage::absolute(&backup.path)?;
+    catalog.prune(context.settings.keep, Some(&used)).map(|_| ())
 }
 
 /// A restore that a person asked for supersedes what a job that was cut short would have needed.

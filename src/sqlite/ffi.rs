@@ -115,6 +115,8 @@ pub(super) struct Action<'a> {
     pub(super) code: i32,
     pub(super) first: &'a str,
     pub(super) second: &'a str,
+    /// `main`, `temp`, or the name of an attached one.
+    pub(super) database: &'a str,
 }
 
 unsafe extern "C" fn authorize(
@@ -122,7 +124,7 @@ unsafe extern "C" fn authorize(
     code: c_int,
     first: *const c_char,
     second: *const c_char,
-    _database: *const c_char,
+    database: *const c_char,
     _trigger: *const c_char,
 ) -> c_int {
     // SAFETY: `judge` is the pointer registered in `with_authorizer`, alive until it is taken back there.
@@ -133,6 +135,8 @@ unsafe extern "C" fn authorize(
         first: unsafe { text(first) },
         // SAFETY: as above.
         second: unsafe { text(second) },
+        // SAFETY: as above.
+        database: unsafe { text(database) },
     };
     if judge(&action) {
         sys::SQLITE_OK

@@ -26,6 +26,11 @@ impl Interrupt {
         self.0.shielded.store(true, Ordering::SeqCst);
     }
 
+    /// The things are put right, and what follows may be stopped again.
+    pub fn unshield(&self) {
+        self.0.shielded.store(false, Ordering::SeqCst);
+    }
+
     /// Whether the work should stop now.
     #[must_use]
     pub fn is_raised(&self) -> bool {
@@ -46,6 +51,15 @@ impl Interrupt {
         match self.signal() {
             Some(signal) if self.is_raised() => Err(Error::Interrupted { signal }),
             _ => Ok(()),
+        }
+    }
+
+    /// The signal, where it is what made SQLite stop.
+    #[must_use]
+    pub fn explain(&self, error: Error) -> Error {
+        match (&error, self.signal()) {
+            (Error::Sqlite { failure, .. }, Some(signal)) if failure.is_interrupt() => Error::Interrupted { signal },
+            _ => error,
         }
     }
 }

@@ -283,3 +283,179 @@ pub fn content(path: &Path) -> String {
         lines.join("\n")
     })
 }
+
+/// Whether the long counts were asked for with `SAFESTEP_TEST_FULL=1`.
+pub fn full() -> bool {
+    std::env::var_os("SAFESTEP_TEST_FULL").is_some_and(|value| value == "1")
+}
+
+/// Polls until the condition holds; fails the test when it does not within a minute.
+#[track_caller]
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let started = std::time::Instant::now();
+    while !condition() {
+        assert!(
+            started.elapsed().as_secs() < 60,
+            "waited a minute in vain: {what}"
+        );
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+}
+
+/// A small random generator (xorshift64*), so that a run can be repeated from the seed that it prints.
+pub struct Random(u64);
+
+impl Random {
+    /// From `SAFESTEP_TEST_SEED`, or from the clock.
+    pub fn new(what: &str) -> Self {
+        let seed = std::env::var("SAFESTEP_TEST_SEED")
+            .ok()
+            .and_then(|text| text.parse().ok());
+        let now = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .expect("after 1970");
+        let seed: u64 = seed.unwrap_or_else(|| u64::from(now.subsec_nanos()) ^ now.as_secs() << 20);
+        println!("{what}: SAFESTEP_TEST_SEED={seed}");
+        Self(seed | 1)
+    }
+
+    pub fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11) % limit.max(1)
+    }
+
+    /// A moment within `span`.
+    pub fn moment(&mut self, span: std::time::Duration) -> std::time::Duration {
+        std::time::Duration::from_micros(
+            self.below(u64::try_from(span.as_micros()).expect("short")),
+        )
+    }
+}
+
+/// As [`content`], without the two columns of `_sqlx_migrations` that tell when and how fast, with the journal mode,
+/// and quick on many rows.
+pub fn state(path: &Path) -> String {
+    block_on(async {
+        let mut connection = connect(path).await;
+        let text = state_on(&mut connection).await;
+        connection.close().await.expect("close");
+        text
+    })
+}
+
+async fn state_on(connection: &mut SqliteConnection) -> String {
+    let schema = "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name";
+    let mut lines = query_on(connection, "PRAGMA journal_mode").await;
+    lines.extend(query_on(connection, schema).await);
+    let names = "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name";
+    for table in query_on(connection, names).await {
+        lines.push(format!("-- {table}"));
+        let columns = format!(
+            "SELECT group_concat('quote(\"' || name || '\")', ' || '','' || ') FROM pragma_table_info('{table}') \
+             WHERE name NOT IN ('installed_on', 'execution_time')"
+        );
+        let expression = query_on(connection, &columns).await.remove(0);
+        let rows = format!(
+            "SELECT group_concat(line, char(10)) FROM (SELECT {expression} AS line FROM \"{table}\" ORDER BY 1)"
+        );
+        lines.extend(query_on(connection, &rows).await);
+    }
+    lines.join("\n")
+}
+
+/// Copies a folder with all that is in it.
+pub fn copy_tree(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("folder");
+    for entry in fs::read_dir(from).expect("folder to copy") {
+        let entry = entry.expect("entry");
+        let target = to.join(entry.file_name());
+        if entry.file_type().expect("type").is_dir() {
+            copy_tree(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).expect("copy");
+        }
+    }
+}
+
+/// Sends a signal to a process that this test started.
+pub fn send(child: &Child, signal: rustix::process::Signal) {
+    let pid = rustix::process::Pid::from_child(child);
+    rustix::process::kill_process(pid, signal).expect("the process is there");
+}
+
+/// Takes the database out of an archive.
+pub fn unpack_archive(archive: &Path, target: &Path) {
+    let file = fs::File::open(archive).expect("archive");
+    let mut tar = tar::Archive::new(flate2::read::GzDecoder::new(file));
+    for entry in tar.entries().expect("entries") {
+        let mut entry = entry.expect("entry");
+        if entry.path().expect("path").to_string_lossy() != "manifest.json" {
+            let mut file = fs::File::create(target).expect("target");
+            std::io::copy(&mut entry, &mut file).expect("unpack");
+        }
+    }
+}
+
+impl Sandbox {
+    /// Adds users at any revision from 003 on: id and username are the same, role and all else are as given.
+    pub fn add_users(&self, users: &[(&str, &str)]) {
+        let has_hash =
+            self.query("SELECT 1 FROM pragma_table_info('users') WHERE name = 'password_hash'");
+        let (column, value) = if has_hash.is_empty() {
+            ("", "")
+        } else {
+            (", password_hash", ", 'x'")
+        };
+        for (name, role) in users {
+            self.sql(&format!(
+                "INSERT INTO users (id, username, created_at, role{column}) VALUES ('{name}', '{name}', '2026-01-01', '{role}'{value})"
+            ));
+        }
+    }
+
+    /// Runs `safestep backup` and returns the archive's path.
+    #[track_caller]
+    pub fn backup(&self) -> PathBuf {
+        let (code, document) = self.run_json(&["backup"]);
+        assert_eq!(code, 0, "{document:#}");
+        PathBuf::from(
+            document["backup"]["path"]
+                .as_str()
+                .expect("the archive's path"),
+        )
+    }
+
+    /// A folder of that name with the archive unpacked by the system's `tar`.
+    pub fn unpack(&self, archive: &Path, name: &str) -> PathBuf {
+        let folder = self.path(name);
+        fs::create_dir(&folder).expect("folder");
+        tool("tar", &["-xzf", text(archive), "-C", text(&folder)]);
+        folder
+    }
+}
+
+/// A path as text.
+pub fn text(path: &Path) -> &str {
+    path.to_str().expect("UTF-8 path")
+}
+
+/// Runs a tool of the system, which must succeed; returns its standard output.
+#[track_caller]
+pub fn tool(name: &str, args: &[&str]) -> String {
+    let run = Run::of(
+        &Command::new(name)
+            .args(args)
+            .output()
+            .expect("the tool starts"),
+    );
+    assert_eq!(run.code, 0, "{name}: {}", run.stderr);
+    run.stdout
+}
+
+/// The permission bits of a file.
+pub fn mode_of(path: &Path) -> u32 {
+    use std::os::unix::fs::PermissionsExt;
+    fs::metadata(path).expect("metadata").permissions().mode() & 0o7777
+}
