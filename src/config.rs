@@ -58,6 +58,9 @@ struct File {
     lock_timeout: Option<String>,
     keep: Option<usize>,
     log_dir: Option<PathBuf>,
+    /// The folder of the file, which its paths are relative to.
+    #[serde(skip)]
+    folder: PathBuf,
 }
 
 impl Config {
@@ -65,6 +68,7 @@ impl Config {
     pub fn resolve(given: &Given, env: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
         let env = |name: &str| env(name).filter(|value| !value.is_empty());
         let file = read_file(given, &env)?;
+        let named_database = database(given, &env, &file)?;
         let path = |flag: &Option<PathBuf>, name: &str, file: Option<PathBuf>, default: &str| {
             flag.clone()
                 .or_else(|| env(name).map(PathBuf::from))
@@ -78,7 +82,7 @@ impl Config {
             DEFAULT_BACKUPS,
         );
         let settings = Settings {
-            database: storage::absolute(&database(given, &env, file.database)?)?,
+            database: storage::absolute(&named_database)?,
             migrations: path(
                 &given.migrations,
                 "SAFESTEP_MIGRATIONS",
@@ -174,23 +178,16 @@ fn read_file(given: &Given, env: &dyn Fn(&str) -> Option<String>) -> Result<File
     for entry in [&mut file.migrations, &mut file.backups, &mut file.log_dir] {
         *entry = entry.take().map(|path| folder.join(path));
     }
+    file.folder = folder;
     Ok(file)
 }
 
-fn database(
-    given: &Given,
-    env: &dyn Fn(&str) -> Option<String>,
-    file: Option<String>,
-) -> Result<PathBuf> {
-    let text = given
-        .database
-        .clone()
-        .or_else(|| env("SAFESTEP_DATABASE"))
-        .or(file)
-        .or_else(|| env("DATABASE_URL"));
-    match text {
-        Some(text) => database_path(&text),
-        None => Ok(env("DATA_DIR").map_or_else(
+fn database(given: &Given, env: &dyn Fn(&str) -> Option<String>, file: &File) -> Result<PathBuf> {
+    let first = given.database.clone().or_else(|| env("SAFESTEP_DATABASE"));
+    match (first, &file.database, env("DATABASE_URL")) {
+        (Some(text), _, _) | (None, None, Some(text)) => database_path(&text),
+        (None, Some(text), _) => database_path(text).map(|path| file.folder.join(path)),
+        (None, None, None) => Ok(env("DATA_DIR").map_or_else(
             || DEFAULT_DATABASE.into(),
             |folder| Path::new(&folder).join("fastflow.db"),
         )),

@@ -8,6 +8,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::monitor::Monitor;
 
 const TICK: Duration = Duration::from_millis(120);
+const WAITING: &str = "{spinner} {msg} {elapsed}";
+const MEASURED: &str = "{spinner} {msg} {wide_bar} {percent}% {eta}";
 /// Phases that a job with nothing to do goes through; they are not worth a line in the log.
 const QUIET: [&str; 2] = ["files", "look"];
 
@@ -20,13 +22,15 @@ impl Progress {
     /// A bar where standard error is a terminal, else nothing but log lines.
     #[must_use]
     pub fn new() -> Self {
-        let bar = ProgressBar::with_draw_target(None, target());
-        if let Ok(style) =
-            ProgressStyle::with_template("{spinner} {msg} {wide_bar} {percent}% {eta}")
-        {
-            bar.set_style(style);
+        Self {
+            bar: ProgressBar::with_draw_target(None, target()),
         }
-        Self { bar }
+    }
+
+    fn style(&self, template: &str) {
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            self.bar.set_style(style);
+        }
     }
 }
 
@@ -51,14 +55,19 @@ impl Monitor for Progress {
         } else {
             tracing::info!("phase: {phase}");
         }
-        self.bar.set_message(phase);
-        self.bar.set_length(1);
+        self.bar.unset_length();
         self.bar.set_position(0);
+        self.bar.reset_elapsed();
+        self.style(WAITING);
+        self.bar.set_message(phase);
         self.bar.enable_steady_tick(TICK);
     }
 
     fn progress(&self, done: u64, total: u64) {
-        self.bar.set_length(total.max(1));
+        if self.bar.length() != Some(total.max(1)) {
+            self.style(MEASURED);
+            self.bar.set_length(total.max(1));
+        }
         self.bar.set_position(done);
     }
 

@@ -119,20 +119,39 @@ impl Restorer<'_> {
 
     /// Puts the snapshot back inside the write transaction that is open, and ends it.
     pub async fn put_back_in_transaction(&self, live: &mut Connection) -> Result<Proof> {
+        let expected = sqlite::digest_file(&self.snapshot)?;
         let written = self.write_pages(live).await?;
-        let method = if written.is_some() {
+        let (proven, version) = if let Some(pages) = written {
+            // Before the commit, since others may write right after it.
+            let found = sqlite::digest_uncommitted(live, pages.total).await?;
+            if found != expected {
+                return Err(differs(live, found, expected));
+            }
+            let version = data_version(live).await?;
             sqlite::commit(live, self.deadline, self.interrupt, || ()).await?;
             // The page cache still holds b-tree pages parsed before they were overwritten.
             live.run("empty the page cache", "PRAGMA shrink_memory")
                 .await?;
-            Method::PagesRestored
+            (
+                Some(proof(Method::PagesRestored, expected, found, written)),
+                version,
+            )
         } else {
             sqlite::rollback(live).await?;
             self.copy_back(live).await?;
-            Method::Copied
+            (None, data_version(live).await?)
         };
         self.restore_journal_mode(live).await?;
-        self.prove(live, method, written).await
+        self.prove(live, proven, version, expected).await
+    }
+
+    /// Whether the live database still holds what `before` does, after a restore that failed.
+    pub async fn is_untouched(&self, live: &mut Connection, before: &Path) -> Result<bool> {
+        sqlite::rollback(live).await?;
+        sqlite::begin(live, Begin::Immediate, self.deadline, self.interrupt, || ()).await?;
+        let found = self.digest(live).await;
+        sqlite::rollback(live).await?;
+        Ok(found? == sqlite::digest_file(before)?)
     }
 
     async fn write_pages(&self, live: &mut Connection) -> Result<Option<PagesWritten>> {
@@ -147,8 +166,7 @@ impl Restorer<'_> {
     async fn copy_back(&self, live: &mut Connection) -> Result<()> {
         let facts = FileFacts::read(live).await?;
         if facts.is_wal() {
-            live.run("leave WAL mode", "PRAGMA journal_mode = DELETE")
-                .await?;
+            sqlite::leave_wal(live, self.deadline, self.interrupt, || ()).await?;
         }
         let mut source = Connection::open(&self.snapshot, Access::ReadOnly, self.interrupt).await?;
         let copied = sqlite::copy(
@@ -168,9 +186,14 @@ impl Restorer<'_> {
     }
 
     async fn restore_journal_mode(&self, live: &mut Connection) -> Result<()> {
-        let facts = FileFacts::read(live).await?;
+        if self.journal_mode.is_empty() {
+            return Ok(());
+        }
+        sqlite::begin_reading(live, self.deadline, self.interrupt).await?;
+        let facts = FileFacts::read(live).await;
+        sqlite::rollback(live).await?;
         let was_wal = self.journal_mode == "wal";
-        if facts.is_wal() == was_wal || self.journal_mode.is_empty() {
+        if facts?.is_wal() == was_wal {
             return Ok(());
         }
         let mode = if was_wal { "WAL" } else { "DELETE" };
@@ -180,32 +203,35 @@ impl Restorer<'_> {
             .map(|_| ())
     }
 
+    /// Reads the database once more after the commit. Where others have written since (its `data_version` is no longer
+    /// `version`), what was `proven` before the commit counts.
     async fn prove(
         &self,
         live: &mut Connection,
-        method: Method,
-        written: Option<PagesWritten>,
+        proven: Option<Proof>,
+        version: i64,
+        expected: ContentDigest,
     ) -> Result<Proof> {
-        let expected = sqlite::digest_file(&self.snapshot)?;
+        sqlite::begin(live, Begin::Immediate, self.deadline, self.interrupt, || ()).await?;
+        if data_version(live).await? != version {
+            return match proven {
+                Some(proof) => sqlite::rollback(live).await.map(|()| proof),
+                None => self.others_wrote_since(live, expected).await,
+            };
+        }
         let found = if sqlite::pages_available(live).await? {
-            sqlite::begin(live, Begin::Immediate, self.deadline, self.interrupt, || ()).await?;
             let found = sqlite::digest_live(live).await;
             sqlite::rollback(live).await?;
             found?
         } else {
+            // The backup API does not read from a connection that is in a write transaction.
+            sqlite::rollback(live).await?;
             self.digest_of_copy(live).await?
         };
-        if found == expected {
-            return Ok(proof(method, expected, found, written));
+        if found != expected {
+            return Err(differs(live, found, expected));
         }
-        Err(Error::Corrupt {
-            path: live.path().to_path_buf(),
-            findings: vec![format!(
-                "content digest {} after the restore, the snapshot has {}",
-                found.to_hex(),
-                expected.to_hex()
-            )],
-        })
+        Ok(proven.unwrap_or_else(|| proof(Method::Copied, expected, found, None)))
     }
 
     /// The content digest inside the open transaction. Without `sqlite_dbpage` it is that of the last commit, read
@@ -267,6 +293,17 @@ pub async fn data_version(connection: &mut Connection) -> Result<i64> {
     connection
         .scalar("ask for the data version", "PRAGMA data_version")
         .await
+}
+
+fn differs(live: &Connection, found: ContentDigest, expected: ContentDigest) -> Error {
+    Error::Corrupt {
+        path: live.path().to_path_buf(),
+        findings: vec![format!(
+            "content digest {} after the restore, the snapshot has {}",
+            found.to_hex(),
+            expected.to_hex()
+        )],
+    }
 }
 
 fn proof(

@@ -443,3 +443,33 @@ fn a_fresh_clone_without_the_flag_is_told_about_it_and_gets_no_database() {
     assert!(run.stderr.contains("--create-if-missing"), "{}", run.stderr);
     assert!(!sandbox.database().exists());
 }
+
+#[test]
+fn where_alembic_took_a_database_of_ours_back_to_base_the_schema_is_believed_and_not_the_rows_of_sqlx()
+ {
+    let ours = Sandbox::at("head");
+    let sandbox = Sandbox::at("base");
+    sandbox.sql(&format!(
+        "ATTACH '{}' AS ours;
+         DELETE FROM _sqlx_migrations;
+         INSERT INTO _sqlx_migrations SELECT * FROM ours._sqlx_migrations;",
+        ours.database().display()
+    ));
+    assert_eq!(sandbox.current(), "000");
+    let (code, document) = sandbox.run_json(&["run"]);
+    assert_eq!(code, 0, "{document:#}");
+    assert_eq!(document["applied"].as_array().expect("applied").len(), HEAD);
+    expect_schema(&sandbox, "up", HEAD);
+    expect_alembic_version(&sandbox, HEAD);
+}
+
+#[test]
+fn an_emptied_alembic_version_is_filled_again_where_sqlx_and_the_schema_agree() {
+    let sandbox = Sandbox::at("head");
+    sandbox.sql("DELETE FROM alembic_version");
+    assert_eq!(sandbox.current(), "008");
+    let (code, document) = sandbox.run_json(&["run"]);
+    assert_eq!(code, 0, "{document:#}");
+    assert_eq!(document["outcome"], "adopted");
+    expect_alembic_version(&sandbox, HEAD);
+}

@@ -28,6 +28,8 @@ use crate::storage::{self, PathKind};
 const ARCHIVE: &str = ".tar.gz";
 const DRAFT: &str = ".tar.gz.part";
 const RECORD: &str = ".job.json";
+/// What a record is called until it is durable.
+const RECORD_DRAFT: &str = ".job.json.tmp";
 const SNAPSHOT: &str = ".snapshot.db";
 const UNPACKED: &str = ".unpacked.db";
 const DAMAGED: &str = ".damaged";
@@ -148,7 +150,7 @@ impl Catalog {
 
     /// Whether no job on this folder was cut short: every record has an outcome, and no raw snapshot or draft is left.
     pub fn is_settled(&self) -> Result<bool> {
-        let leftovers = [DRAFT, UNPACKED, SNAPSHOT];
+        let leftovers = [DRAFT, UNPACKED, SNAPSHOT, RECORD_DRAFT];
         for suffix in leftovers {
             if !self.with_suffix(suffix)?.is_empty() {
                 return Ok(false);
@@ -196,7 +198,7 @@ impl Catalog {
                 return read_backup(path);
             }
         }
-        let (good, _) = self.backups()?;
+        let (good, bad) = self.backups()?;
         let none = || Error::NoSuchBackup {
             wanted: wanted.to_owned(),
             folder: self.folder.clone(),
@@ -207,13 +209,29 @@ impl Catalog {
                 Path::new(&backup.manifest.source) == self.database
                     && backup.manifest.purpose != Purpose::BeforeRestore
             };
-            return good.iter().rev().find(ours).cloned().ok_or_else(none);
+            let newest = good.iter().rev().find(ours).cloned().ok_or_else(none)?;
+            // A newer one that is damaged is not passed over in silence: its place would be taken by older rows.
+            return match bad
+                .into_iter()
+                .rfind(|error| path_of(error) > Some(newest.path.as_path()))
+            {
+                Some(damaged) => Err(damaged),
+                None => Ok(newest),
+            };
         }
-        let named = |backup: &&Backup| {
-            backup.manifest.id == wanted || storage::name_of(&backup.path).starts_with(wanted)
+        let named = |path: &Path| {
+            let name = storage::name_of(path);
+            let stem = name.trim_end_matches(ARCHIVE);
+            !wanted.is_empty()
+                && (name.starts_with(wanted) || stem.rsplit('_').next() == Some(wanted))
         };
-        match good.iter().filter(named).collect::<Vec<_>>().as_slice() {
-            [only] => Ok((*only).clone()),
+        let fits: Vec<&Backup> = good.iter().filter(|backup| named(&backup.path)).collect();
+        let damaged = bad
+            .into_iter()
+            .find(|error| path_of(error).is_some_and(named));
+        match (fits.as_slice(), damaged) {
+            ([only], None) => Ok((*only).clone()),
+            ([], Some(damaged)) => Err(damaged),
             _ => Err(none()),
         }
     }
@@ -256,8 +274,10 @@ impl Catalog {
     /// Removes what jobs that were cut short before their first change have left: drafts, unpacked copies, and raw
     /// snapshots without a record.
     pub fn sweep(&self) -> Result<()> {
-        for path in self.with_suffix(DRAFT)? {
-            storage::remove(&path)?;
+        for suffix in [DRAFT, RECORD_DRAFT] {
+            for path in self.with_suffix(suffix)? {
+                storage::remove(&path)?;
+            }
         }
         for path in self.with_suffix(UNPACKED)? {
             discard_database(&path)?;
@@ -339,6 +359,14 @@ impl Catalog {
             .into_iter()
             .filter(|path| storage::name_of(path).ends_with(suffix))
             .collect())
+    }
+}
+
+/// The archive that an error of [`read_backup`] is about.
+fn path_of(error: &Error) -> Option<&Path> {
+    match error {
+        Error::BackupUnusable { backup, .. } => Some(backup),
+        _ => None,
     }
 }
 

@@ -14,6 +14,10 @@ use crate::storage::{self, PathKind};
 pub(super) async fn open(config: &Config) -> Result<Connection> {
     let path = &config.settings.database;
     match storage::kind(path)? {
+        PathKind::File(0) => Err(Error::NotADatabase {
+            path: path.clone(),
+            detail: "the file is empty".into(),
+        }),
         PathKind::File(_) => {
             let mut connection =
                 Connection::open(path, Access::ReadOnly, &Interrupt::default()).await?;

@@ -12,7 +12,14 @@ use crate::report::bytes;
 pub(super) async fn restore(context: Context<'_>, wanted: &str, yes: bool) -> Outcome {
     let backup = match chosen(&context, wanted, yes) {
         Ok(backup) => backup,
-        Err(error) => return (None, Err(error)),
+        Err(error) => {
+            let report = Report {
+                outcome: "failed",
+                database: context.settings.database.display().to_string(),
+                ..Report::default()
+            };
+            return answer(&report, Err(error));
+        }
     };
     let mut report = Report::default();
     let result = job::restore(context, &backup, &mut report).await;

@@ -4,6 +4,9 @@ use std::io;
 
 use super::{Error, Holder};
 
+const DAMAGED: &str = "Do not migrate a damaged database. Stop the application, keep a copy of the file with its -wal and -journal, \
+     then put a backup back: `safestep restore latest`.";
+
 impl Error {
     /// What to do next.
     #[must_use]
@@ -25,9 +28,7 @@ impl Error {
             Self::NotADatabase { .. } => "Check the path. If this is where the database should be, put a backup back: \
                  `safestep restore latest`."
                 .into(),
-            Self::Corrupt { .. } => "Do not migrate a damaged database. Stop the application, keep a copy of the file with its -wal and -journal, \
-                 then put a backup back: `safestep restore latest`."
-                .into(),
+            Self::Corrupt { .. } => DAMAGED.into(),
             Self::ForeignUrl { .. } => "safestep migrates SQLite databases. Give --database the path of one, \
                  or unset DATABASE_URL here."
                 .into(),
@@ -69,6 +70,7 @@ impl Error {
             Self::Sqlite { failure, .. } if failure.is_busy() => {
                 "Run the same command again when nobody else writes.".into()
             }
+            Self::Sqlite { failure, .. } if failure.is_damage() => DAMAGED.into(),
             Self::Sqlite { failure, .. } if failure.is_full() => {
                 "Free some space on the database's disk and run the same command again.".into()
             }

@@ -17,7 +17,9 @@ use crate::verify::Inventory;
 pub async fn backup(context: Context<'_>, report: &mut Report) -> Result<()> {
     let mut phases = Phases::new(context.monitor);
     report.database = context.database().display().to_string();
-    let result = go(&context, &mut phases, report).await.map_err(|error| context.interrupt.explain(error));
+    let result = go(&context, &mut phases, report)
+        .await
+        .map_err(|error| context.interrupt.explain(error));
     phases.end(report);
     report.outcome = if result.is_ok() {
         "backed_up"
@@ -28,7 +30,7 @@ pub async fn backup(context: Context<'_>, report: &mut Report) -> Result<()> {
 }
 
 async fn go(context: &Context<'_>, phases: &mut Phases<'_>, report: &mut Report) -> Result<()> {
-    context.require_database()?;
+    context.require_content()?;
     phases.begin("job lock", report);
     let _lock = context.job_lock().await?;
     let _catalog = context.catalog_lock().await?;
@@ -51,7 +53,10 @@ async fn go(context: &Context<'_>, phases: &mut Phases<'_>, report: &mut Report)
     }
     phases.begin("prune", report);
     let made = report.backup.as_ref().map(|backup| Path::new(&backup.path));
-    context.catalog().prune(context.settings.keep, made).map(|_| ())
+    context
+        .catalog()
+        .prune(context.settings.keep, made)
+        .map(|_| ())
 }
 
 async fn take(
@@ -60,7 +65,7 @@ async fn take(
     report: &mut Report,
 ) -> Result<snapshot::Snapshot> {
     // An open read transaction pins one state: commits of others cannot make the copy start over.
-    live.run("begin to read", "BEGIN").await?;
+    sqlite::begin_reading(live, context.deadline(), context.interrupt).await?;
     let facts = FileFacts::read(live).await?;
     let catalog = context.catalog();
     snapshot::require_room(&catalog, context.database(), &facts)?;

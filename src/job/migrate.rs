@@ -9,7 +9,7 @@ use super::run::{Before, Goal, Run};
 use super::{Context, draft};
 use crate::catalog::{Catalog, JobKind, JobRecord, Outcome, Purpose};
 use crate::clock::Stopwatch;
-use crate::error::{Error, Result};
+use crate::error::{Error, Problem, Result};
 use crate::history::{self, History};
 use crate::migration::version_name;
 use crate::migrator::{self, Plan, Protection};
@@ -22,9 +22,16 @@ const SAVEPOINT: &str = "safestep_job";
 
 /// Brings the database to the goal. The report tells what was done, also when it fails.
 pub async fn migrate(context: Context<'_>, goal: &Goal, report: &mut Report) -> Result<()> {
-    let mut run = Run::prepare(context, goal, report)?;
-    let result = go(&mut run).await.map_err(|error| context.interrupt.explain(error));
-    run.end();
+    let result = match Run::prepare(context, goal, report) {
+        Ok(mut run) => {
+            let result = go(&mut run)
+                .await
+                .map_err(|error| context.interrupt.explain(error));
+            run.end();
+            result
+        }
+        Err(error) => Err(error),
+    };
     if result.is_err() {
         report.outcome = "failed";
     }
@@ -42,6 +49,9 @@ async fn go(run: &mut Run<'_>) -> Result<()> {
         if !context.look_at_database()? {
             return draft::create(run).await;
         }
+    }
+    if !context.settings.create_if_missing {
+        context.require_content()?;
     }
     run.phase("look");
     if context.catalog().is_settled()? && look(run).await?.is_some_and(|look| look.done) {
@@ -187,7 +197,9 @@ async fn change_locked(
         blocked,
     };
     if exclusive {
-        work.non_transactional(run, live).await.map(Attempt::Changed)
+        work.non_transactional(run, live)
+            .await
+            .map(Attempt::Changed)
     } else {
         work.transactional(run, live).await.map(Attempt::Changed)
     }
@@ -418,26 +430,35 @@ async fn finish(run: &mut Run<'_>, mut changed: Changed) -> Result<()> {
         changed.record.close(&path, outcome)?;
     }
     run.phase("prune");
-    let made = run.report.backup.as_ref().map(|backup| Path::new(&backup.path));
+    let made = run
+        .report
+        .backup
+        .as_ref()
+        .map(|backup| Path::new(&backup.path));
     context.catalog().prune(context.settings.keep, made)?;
     changed.failure.map_or(Ok(()), Err)
 }
 
 /// Reads the committed history through a new connection.
-async fn check_committed(run: &Run<'_>, snapshot: &Snapshot) -> Result<()> {
-    let context = run.context;
-    let mut fresh =
-        Connection::open(context.database(), Access::ReadOnly, context.interrupt).await?;
-    let seen = History::read(&mut fresh, &run.migrations).await;
-    fresh.close().await?;
-    let seen = seen?;
-    if Some(version_name(seen.current)) == run.report.to && seen.in_step {
-        return Ok(());
-    }
-    let detail = format!(
-        "after the commit the history says {}",
-        version_name(seen.current)
-    );
+async fn check_committed(run: &mut Run<'_>, snapshot: &Snapshot) -> Result<()> {
+    let detail = match read_committed(run).await {
+        Ok(seen) if Some(version_name(seen.current)) == run.report.to && seen.in_step => {
+            return Ok(());
+        }
+        Ok(seen) => format!(
+            "after the commit the history says {}",
+            version_name(seen.current)
+        ),
+        // The commit stands: that others keep the file busy says nothing against it.
+        Err(Error::Locked { .. }) => {
+            let message = "could not be read again after the commit, since others keep it busy";
+            run.report
+                .warnings
+                .push(Problem::new(run.report.database.clone(), message));
+            return Ok(());
+        }
+        Err(error) => format!("after the commit the history cannot be read: {error}"),
+    };
     Err(Error::NotProven {
         cause: Box::new(Error::VerificationFailed {
             problems: Vec::new(),
@@ -445,4 +466,17 @@ async fn check_committed(run: &Run<'_>, snapshot: &Snapshot) -> Result<()> {
         detail,
         backup: snapshot.slot.archive(),
     })
+}
+
+async fn read_committed(run: &Run<'_>) -> Result<History> {
+    let context = run.context;
+    let mut fresh =
+        Connection::open(context.database(), Access::ReadOnly, context.interrupt).await?;
+    let seen = async {
+        sqlite::begin_reading(&mut fresh, context.deadline(), context.interrupt).await?;
+        History::read(&mut fresh, &run.migrations).await
+    }
+    .await;
+    fresh.close().await?;
+    seen
 }

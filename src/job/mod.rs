@@ -127,6 +127,19 @@ impl Context<'_> {
         }
     }
 
+    /// As [`Self::require_database`], and refuses an empty file, which SQLite takes for a database without a table.
+    fn require_content(&self) -> Result<()> {
+        self.require_database()?;
+        if storage::kind(self.database())? != PathKind::File(0) {
+            return Ok(());
+        }
+        Err(Error::NotADatabase {
+            path: self.database().to_path_buf(),
+            detail: "the file is empty (--create-if-missing would build a new database in it)"
+                .into(),
+        })
+    }
+
     fn require_database(&self) -> Result<()> {
         if self.look_at_database()? {
             return Ok(());

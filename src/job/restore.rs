@@ -1,5 +1,7 @@
 //! `safestep restore`: a backup over the live database, which is itself backed up first.
 
+use std::path::Path;
+
 use super::backup::revision;
 use super::keep::{self, Keeping};
 use super::report::Report;
@@ -9,7 +11,7 @@ use crate::clock::{Stamp, Stopwatch};
 use crate::error::{Error, Problem, Result};
 use crate::restore::{Proof, Restorer};
 use crate::snapshot::{self, Snapshot};
-use crate::sqlite::{self, Access, Begin, Connection, FileFacts};
+use crate::sqlite::{self, Access, Begin, Connection, FileFacts, Layout};
 use crate::storage::{self, Ownership};
 
 /// Puts `backup` back.
@@ -20,7 +22,9 @@ pub async fn restore(context: Context<'_>, backup: &Backup, report: &mut Report)
     let mut phases = Phases::new(context.monitor);
     report.database = context.database().display().to_string();
     report.to = Some(backup.manifest.from.clone());
-    let result = go(&context, backup, &mut phases, report).await.map_err(|error| context.interrupt.explain(error));
+    let result = go(&context, backup, &mut phases, report)
+        .await
+        .map_err(|error| context.interrupt.explain(error));
     phases.end(report);
     report.outcome = if result.is_ok() { "restored" } else { "failed" };
     result
@@ -32,7 +36,10 @@ async fn go(
     phases: &mut Phases<'_>,
     report: &mut Report,
 ) -> Result<()> {
-    context.look_at_database()?;
+    if !context.look_at_database()? {
+        // For the lock file as well.
+        storage::make_folder(&storage::folder_of(context.database()))?;
+    }
     phases.begin("job lock", report);
     let _lock = context.job_lock().await?;
     let _catalog = context.catalog_lock().await?;
@@ -46,6 +53,10 @@ async fn go(
     let slot = catalog.new_slot(Stamp::now(), "restore", &backup.manifest.from);
     let unpacked = slot.unpacked();
     catalog::unpack(backup, &unpacked, context.interrupt)?;
+    if let Err(error) = require_layout(backup, &unpacked) {
+        discard_database(&unpacked)?;
+        return Err(error);
+    }
     let restorer = Restorer {
         snapshot: unpacked.clone(),
         journal_mode: String::new(),
@@ -58,7 +69,27 @@ async fn go(
     report.proof = Some(restored?);
     close_interrupted(context)?;
     let used = storage::absolute(&backup.path)?;
-    catalog.prune(context.settings.keep, Some(&used)).map(|_| ())
+    catalog
+        .prune(context.settings.keep, Some(&used))
+        .map(|_| ())
+}
+
+/// A right checksum over the wrong bytes: the archive was not made by this program.
+fn require_layout(backup: &Backup, unpacked: &Path) -> Result<()> {
+    let manifest = &backup.manifest;
+    match Layout::of_file(unpacked) {
+        Ok(Some(layout))
+            if (layout.page_size, layout.page_count)
+                == (manifest.page_size, manifest.page_count) =>
+        {
+            Ok(())
+        }
+        Ok(_) | Err(Error::NotADatabase { .. }) => Err(Error::BackupUnusable {
+            backup: backup.path.clone(),
+            reason: "what it holds is not the database that its manifest describes".into(),
+        }),
+        Err(other) => Err(other),
+    }
 }
 
 /// A restore that a person asked for supersedes what a job that was cut short would have needed.
@@ -93,7 +124,6 @@ async fn over_live_or_in_place(
                 mode: 0o600,
                 ..backup.manifest.ownership
             };
-            storage::make_folder(&storage::folder_of(context.database()))?;
             restorer.replace_file(context.database(), ownership)
         }
         Err(Error::NotADatabase { .. } | Error::Corrupt { .. }) => {
@@ -121,8 +151,14 @@ async fn open_live(context: &Context<'_>) -> Result<Option<Connection>> {
     }
     let mut live =
         Connection::open(context.database(), Access::ReadWrite, context.interrupt).await?;
-    match FileFacts::read(&mut live).await {
-        Ok(_) => Ok(Some(live)),
+    let readable = async {
+        sqlite::begin_reading(&mut live, context.deadline(), context.interrupt).await?;
+        FileFacts::read(&mut live).await?;
+        sqlite::rollback(&mut live).await
+    }
+    .await;
+    match readable {
+        Ok(()) => Ok(Some(live)),
         Err(error) => {
             live.close().await?;
             Err(error)
@@ -146,18 +182,16 @@ async fn locked(
     )
     .await?;
     phases.begin("restore", report);
-    let mut reader =
-        Connection::open(context.database(), Access::ReadOnly, context.interrupt).await?;
-    let restored = put_over(context, live, Source::Reader(&mut reader), restorer, report).await;
-    reader.close().await?;
+    let reader = Connection::open(context.database(), Access::ReadOnly, context.interrupt).await?;
+    let restored = put_over(context, live, Source::Reader(reader), restorer, report).await;
     sqlite::rollback(live).await?;
     restored
 }
 
 /// Through which connection the live database is copied before it is overwritten.
-pub(super) enum Source<'c> {
+pub(super) enum Source {
     /// A second one; the first holds the write transaction.
-    Reader(&'c mut Connection),
+    Reader(Connection),
     /// The one connection that owns the file exclusively, in no transaction.
     Itself,
 }
@@ -166,14 +200,19 @@ pub(super) enum Source<'c> {
 pub(super) async fn put_over(
     context: &Context<'_>,
     live: &mut Connection,
-    source: Source<'_>,
+    source: Source,
     restorer: &Restorer<'_>,
     report: &mut Report,
 ) -> Result<Proof> {
     let blocked = Stopwatch::start();
     let in_transaction = matches!(source, Source::Reader(_));
     let safety = match source {
-        Source::Reader(reader) => take_safety(context, reader).await?,
+        Source::Reader(mut reader) => {
+            let safety = take_safety(context, &mut reader).await;
+            // Before the restore: an open reader keeps the database in WAL mode.
+            reader.close().await?;
+            safety?
+        }
         Source::Itself => take_safety(context, live).await?,
     };
     let catalog = context.catalog();
@@ -187,11 +226,10 @@ pub(super) async fn put_over(
         restorer.put_back(live).await
     };
     report.blocked_ms = blocked.elapsed_ms();
-    let restored = restored.map_err(|cause| Error::NotProven {
-        detail: cause.to_string(),
-        cause: Box::new(cause),
-        backup: safety.slot.archive(),
-    });
+    let restored = match restored {
+        Ok(proof) => Ok(proof),
+        Err(cause) => Err(judge(live, restorer, cause, &safety).await),
+    };
     let word = if restored.is_ok() {
         "restored"
     } else {
@@ -201,6 +239,23 @@ pub(super) async fn put_over(
     record.close(&safety.slot.record(), outcome)?;
     keep::settle(keeping, &safety, context.interrupt, report).await?;
     restored
+}
+
+/// The failure to report: the cause where the database is proven to be as before, or that it is not.
+async fn judge(
+    live: &mut Connection,
+    restorer: &Restorer<'_>,
+    cause: Error,
+    safety: &Snapshot,
+) -> Error {
+    match restorer.is_untouched(live, &safety.path()).await {
+        Ok(true) => cause,
+        Ok(false) | Err(_) => Error::NotProven {
+            detail: cause.to_string(),
+            cause: Box::new(cause),
+            backup: safety.slot.archive(),
+        },
+    }
 }
 
 async fn take_safety(context: &Context<'_>, source: &mut Connection) -> Result<Snapshot> {

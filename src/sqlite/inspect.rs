@@ -25,9 +25,14 @@ impl FileFacts {
     /// # Errors
     /// [`Error::NotADatabase`], [`Error::Corrupt`], or what else SQLite says.
     pub async fn read(connection: &mut Connection) -> Result<Self> {
+        Self::ask(connection)
+            .await
+            .map_err(|error| as_damage(connection, error))
+    }
+
+    async fn ask(connection: &mut Connection) -> Result<Self> {
         let doing = "read the database's header";
-        let readable: Result<i64> = connection.scalar(doing, "PRAGMA schema_version").await;
-        readable.map_err(|error| as_damage(connection, error))?;
+        let _: i64 = connection.scalar(doing, "PRAGMA schema_version").await?;
         Ok(Self {
             page_size: connection.scalar(doing, "PRAGMA page_size").await?,
             page_count: connection.scalar(doing, "PRAGMA page_count").await?,

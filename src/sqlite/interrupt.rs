@@ -58,7 +58,9 @@ impl Interrupt {
     #[must_use]
     pub fn explain(&self, error: Error) -> Error {
         match (&error, self.signal()) {
-            (Error::Sqlite { failure, .. }, Some(signal)) if failure.is_interrupt() => Error::Interrupted { signal },
+            (Error::Sqlite { failure, .. }, Some(signal)) if failure.is_interrupt() => {
+                Error::Interrupted { signal }
+            }
             _ => error,
         }
     }

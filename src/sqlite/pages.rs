@@ -225,6 +225,23 @@ pub async fn digest_live(connection: &mut Connection) -> Result<ContentDigest> {
         .await?
 }
 
+/// As [`digest_live`], for a database that will have `page_count` pages when its open transaction is committed.
+pub async fn digest_uncommitted(
+    connection: &mut Connection,
+    page_count: u32,
+) -> Result<ContentDigest> {
+    let Some(layout) = live_layout(connection).await? else {
+        return Ok(blank());
+    };
+    let layout = Layout {
+        page_count,
+        ..layout
+    };
+    connection
+        .raw(|raw| digest(layout, &mut LivePages::new(raw)?))
+        .await?
+}
+
 fn blank() -> ContentDigest {
     ContentDigest(Sha256::digest(b"blank").into())
 }

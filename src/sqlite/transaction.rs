@@ -44,6 +44,26 @@ pub async fn begin(
     .await
 }
 
+/// Begins a read transaction and pins its state: the wait for a writer that is just committing is here, not in the
+/// statements that follow.
+pub async fn begin_reading(
+    connection: &mut Connection,
+    deadline: Deadline,
+    interrupt: &Interrupt,
+) -> Result<()> {
+    connection.run("begin to read", "BEGIN").await?;
+    let first = "SELECT 1 FROM sqlite_schema LIMIT 1";
+    until_free(
+        connection,
+        first,
+        "read the database",
+        deadline,
+        interrupt,
+        || (),
+    )
+    .await
+}
+
 /// Commits. In rollback-journal mode this waits for readers; the deadline bounds it.
 pub async fn commit(
     connection: &mut Connection,
@@ -52,6 +72,25 @@ pub async fn commit(
     on_wait: impl FnMut(),
 ) -> Result<()> {
     until_free(connection, "COMMIT", "commit", deadline, interrupt, on_wait).await
+}
+
+/// Changes a database from WAL to a rollback journal, for which every other connection must be closed.
+pub async fn leave_wal(
+    connection: &mut Connection,
+    deadline: Deadline,
+    interrupt: &Interrupt,
+    on_wait: impl FnMut(),
+) -> Result<()> {
+    let sql = "PRAGMA journal_mode = DELETE";
+    until_free(
+        connection,
+        sql,
+        "leave WAL mode",
+        deadline,
+        interrupt,
+        on_wait,
+    )
+    .await
 }
 
 /// Rolls back where a transaction is still open.
@@ -98,6 +137,12 @@ fn classify(connection: &Connection, doing: &str, failure: SqliteFailure) -> Err
         return Error::NotADatabase {
             path: connection.path().to_path_buf(),
             detail: failure.message,
+        };
+    }
+    if failure.is_damage() {
+        return Error::Corrupt {
+            path: connection.path().to_path_buf(),
+            findings: vec![failure.to_string()],
         };
     }
     Error::sqlite(doing)(failure)

@@ -1,0 +1,481 @@
+//! Guarantees 2 and 8: no lost write, and no wait without an end, while other processes use the database.
+#![allow(clippy::expect_used, clippy::unwrap_used)]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+use support::{Run, Sandbox, block_on, files_ending, full, wait_until};
+
+const ROLE: &str = "SAFESTEP_TEST_ROLE";
+const PLACE: &str = "SAFESTEP_TEST_PLACE";
+
+/// Fails at its third statement.
+const FAILS: &str =
+    "CREATE TABLE a (n INTEGER);\nINSERT INTO a VALUES (1);\nINSERT INTO nowhere VALUES (1);\n";
+/// Leaves a session without its user.
+const ORPHAN: &str = "INSERT INTO sessions (id, token, user_id, expires_at, created_at)
+VALUES ('s', 't', 'nobody', '2026-01-01 00:00:00', '2026-01-01 00:00:00');\n";
+/// Takes rows away without saying so.
+const LOSES: &str = "DELETE FROM pipelines;\n";
+
+/// Does nothing, unless this binary was started again as one of the processes of the crowd.
+#[test]
+fn another_process_of_the_crowd() {
+    let Ok(role) = std::env::var(ROLE) else {
+        return;
+    };
+    let place = PathBuf::from(std::env::var(PLACE).unwrap());
+    block_on(async {
+        match role.as_str() {
+            "writer" => write_all_the_time(&place).await,
+            "reader" => read_all_the_time(&place).await,
+            statement => hold(&place, statement).await,
+        }
+    });
+}
+
+async fn open(place: &std::path::Path, busy_timeout: Duration) -> SqliteConnection {
+    SqliteConnectOptions::new()
+        .filename(place.join("data/fastflow.db"))
+        .foreign_keys(false)
+        .busy_timeout(busy_timeout)
+        .connect()
+        .await
+        .unwrap()
+}
+
+fn is_busy(error: &sqlx::Error) -> bool {
+    let code = error
+        .as_database_error()
+        .and_then(|error| error.code())
+        .map(|code| code.parse::<i32>());
+    matches!(code, Some(Ok(code)) if matches!(code & 0xff, 5 | 6))
+}
+
+/// Inserts until the file `stop` appears. A row is written down as soon as its commit has returned, not before.
+async fn write_all_the_time(place: &std::path::Path) {
+    let mut acknowledged = fs::File::create(place.join("acknowledged")).unwrap();
+    let mut connection = open(place, Duration::from_millis(20)).await;
+    let (mut number, mut busy) = (0, 0);
+    while !place.join("stop").exists() {
+        let name = format!("row{number}");
+        let sql = "INSERT INTO pipelines (pipeline_name, has_requirements, total_runs, successful_runs, failed_runs) \
+                   VALUES (?1, 0, 0, 0, 0)";
+        // An autocommit INSERT: when it returns, it is committed.
+        match sqlx::query(sql).bind(&name).execute(&mut connection).await {
+            Ok(_) => {
+                writeln!(acknowledged, "{name}").unwrap();
+                number += 1;
+            }
+            Err(error) if is_busy(&error) => busy += 1,
+            Err(error) => panic!("{name}: {error}"),
+        }
+    }
+    fs::write(place.join("writer-busy"), busy.to_string()).unwrap();
+    connection.close().await.unwrap();
+}
+
+/// Reads until the file `stop` appears, and never waits for a lock: a read that is refused ends it.
+async fn read_all_the_time(place: &std::path::Path) {
+    let mut connection = open(place, Duration::ZERO).await;
+    let (mut reads, mut longest) = (0_u32, Duration::ZERO);
+    while !place.join("stop").exists() {
+        let started = Instant::now();
+        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM pipelines")
+            .fetch_one(&mut connection)
+            .await
+            .unwrap_or_else(|error| panic!("read {reads} was refused: {error}"));
+        assert!(count >= 0);
+        longest = longest.max(started.elapsed());
+        reads += 1;
+    }
+    fs::write(
+        place.join("reads"),
+        format!("{reads} {}", longest.as_micros()),
+    )
+    .unwrap();
+    connection.close().await.unwrap();
+}
+
+/// Runs a statement, says so, and keeps the connection open until its standard input ends.
+async fn hold(place: &std::path::Path, statement: &str) {
+    let mut connection = open(place, Duration::from_secs(5)).await;
+    sqlx::raw_sql(AssertSqlSafe(statement))
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    fs::write(place.join("holding"), "").unwrap();
+    let mut line = String::new();
+    let _ = std::io::stdin().read_line(&mut line);
+    connection.close().await.unwrap();
+}
+
+/// One process of the crowd; killed at the end of a test that fails.
+struct Member(Child);
+
+impl Member {
+    fn start(sandbox: &Sandbox, role: &str) -> Self {
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args([
+                "another_process_of_the_crowd",
+                "--exact",
+                "--nocapture",
+                "--test-threads=1",
+            ])
+            .env(ROLE, role)
+            .env(PLACE, sandbox.path(""))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Self(child)
+    }
+
+    /// Holds the database with this statement.
+    fn holding(sandbox: &Sandbox, statement: &str) -> Self {
+        let mut member = Self::start(sandbox, statement);
+        wait_until("the holder", || {
+            assert!(member.0.try_wait().unwrap().is_none(), "the holder ended");
+            sandbox.path("holding").exists()
+        });
+        member
+    }
+
+    #[track_caller]
+    fn end(mut self) {
+        drop(self.0.stdin.take());
+        let status = self.0.wait().unwrap();
+        let mut text = String::new();
+        for line in BufReader::new(self.0.stderr.take().unwrap()).lines() {
+            text.push_str(&line.unwrap());
+            text.push('\n');
+        }
+        assert!(status.success(), "{text}");
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// One of the migrations that fail, or none.
+fn put_ninth(sandbox: &Sandbox, migration: Option<&str>) {
+    for file in files_ending(&sandbox.migrations(), ".sql") {
+        if file.to_string_lossy().contains("009_") {
+            fs::remove_file(file).unwrap();
+        }
+    }
+    if let Some(sql) = migration {
+        sandbox.add_migration("009_fails", sql);
+    }
+}
+
+/// Jobs without a pause, every second one a failure, while one process writes and, in WAL mode, one reads.
+fn crowd(name: &str, wal: bool) {
+    let jobs = if full() { 50 } else { 12 };
+    let sandbox = Sandbox::at("003");
+    if wal {
+        sandbox.use_wal();
+    }
+    let writer = Member::start(&sandbox, "writer");
+    let reader = wal.then(|| Member::start(&sandbox, "reader"));
+    let acknowledged = || fs::read_to_string(sandbox.path("acknowledged")).unwrap_or_default();
+    wait_until("the first rows", || acknowledged().lines().count() > 10);
+    let started = Instant::now();
+    let (mut failed, mut blocked) = (0, 0);
+    for job in 0..jobs {
+        let seen = acknowledged().lines().count();
+        let failing = job % 2 == 1;
+        let (args, code) = match (failing, job % 4) {
+            (true, _) => {
+                let migration = [FAILS, ORPHAN, LOSES][job / 2 % 3];
+                put_ninth(&sandbox, Some(migration));
+                (["upgrade", "009"], 5)
+            }
+            (false, 0) => (["upgrade", "008"], 0),
+            (false, _) => (["downgrade", "003"], 0),
+        };
+        let (found, document) = sandbox.run_json(&args);
+        assert_eq!(found, code, "job {job}: {document:#}");
+        if failing {
+            let method = &document["proof"]["method"];
+            assert_eq!(method, "rolled_back", "{document:#}");
+            assert_eq!(
+                document["proof"]["live_digest"],
+                document["proof"]["snapshot_digest"]
+            );
+            put_ninth(&sandbox, None);
+            failed += 1;
+        }
+        blocked = blocked.max(document["blocked_ms"].as_u64().unwrap());
+        wait_until("the writer to go on", || {
+            acknowledged().lines().count() > seen
+        });
+    }
+    let took = started.elapsed();
+    fs::write(sandbox.path("stop"), "").unwrap();
+    writer.end();
+    let reads = reader.map(|reader| {
+        reader.end();
+        fs::read_to_string(sandbox.path("reads")).unwrap()
+    });
+    let wanted: BTreeSet<String> = acknowledged().lines().map(str::to_owned).collect();
+    let found: BTreeSet<String> = sandbox
+        .query("SELECT pipeline_name FROM pipelines")
+        .into_iter()
+        .collect();
+    let missing: Vec<&String> = wanted.difference(&found).collect();
+    println!(
+        "{name}: {jobs} jobs ({failed} failed) in {} ms, {} rows acknowledged, {} missing, writers kept out {blocked} ms at most, \
+         busy answers to the writer: {}, reads and the longest in microseconds: {reads:?}",
+        took.as_millis(),
+        wanted.len(),
+        missing.len(),
+        fs::read_to_string(sandbox.path("writer-busy")).unwrap(),
+    );
+    assert!(missing.is_empty(), "{missing:?}");
+    assert_eq!(sandbox.query("PRAGMA integrity_check"), ["ok"]);
+    assert_eq!(
+        sandbox.query("PRAGMA journal_mode"),
+        [if wal { "wal" } else { "delete" }]
+    );
+}
+
+#[test]
+fn no_acknowledged_row_is_lost_in_wal_mode_and_no_reader_is_ever_blocked() {
+    crowd("WAL", true);
+}
+
+#[test]
+fn no_acknowledged_row_is_lost_in_delete_mode() {
+    crowd("DELETE", false);
+}
+
+#[test]
+fn a_plan_outside_a_transaction_with_an_idle_connection_in_wal_mode_ends_with_75_and_names_its_holder()
+ {
+    let sandbox = Sandbox::at("008");
+    sandbox.use_wal();
+    let before = sandbox.content();
+    sandbox.add_migration("009_vacuum", "-- no-transaction\nVACUUM;\n");
+    let holder = Member::holding(&sandbox, "SELECT count(*) FROM users");
+    let started = Instant::now();
+    let (code, document) = sandbox.run_json(&["run", "--lock-timeout", "500ms"]);
+    assert_eq!(code, 75, "{document:#}");
+    assert!(
+        started.elapsed() < Duration::from_secs(10),
+        "it took {:?}",
+        started.elapsed()
+    );
+    assert_names(&document, &holder);
+    holder.end();
+    assert_eq!(sandbox.content(), before);
+    sandbox.run(&["run"]).expect_code(0);
+    assert_eq!(sandbox.current(), "009");
+    assert_eq!(sandbox.query("PRAGMA journal_mode"), ["wal"]);
+}
+
+#[test]
+fn a_lock_that_is_held_for_ever_ends_the_wait_with_75_and_the_holder_s_name() {
+    for wal in [false, true] {
+        let sandbox = Sandbox::at("003");
+        if wal {
+            sandbox.use_wal();
+        }
+        let before = sandbox.content();
+        let holder = Member::holding(
+            &sandbox,
+            "BEGIN IMMEDIATE; INSERT INTO pipelines VALUES ('held', 0, NULL, 0, 0, 0, 0)",
+        );
+        let started = Instant::now();
+        let (code, document) = sandbox.run_json(&["run", "--lock-timeout", "500ms"]);
+        let took = started.elapsed();
+        assert_eq!(code, 75, "{document:#}");
+        assert!(
+            took >= Duration::from_millis(500) && took < Duration::from_secs(5),
+            "it took {took:?}"
+        );
+        assert_names(&document, &holder);
+        assert!(
+            document["error"]["message"]
+                .as_str()
+                .unwrap()
+                .contains("holds a write lock"),
+            "{document:#}"
+        );
+        drop(holder);
+        assert_eq!(sandbox.content(), before);
+        sandbox.run(&["run"]).expect_code(0);
+    }
+}
+
+#[test]
+fn a_reader_that_never_ends_keeps_a_job_in_delete_mode_from_committing_and_it_ends_with_75_as_before()
+ {
+    let sandbox = Sandbox::at("003");
+    let before = sandbox.content();
+    let holder = Member::holding(&sandbox, "BEGIN; SELECT count(*) FROM users");
+    let (code, document) = sandbox.run_json(&["run", "--lock-timeout", "500ms"]);
+    assert_eq!(code, 75, "{document:#}");
+    assert_names(&document, &holder);
+    assert_eq!(
+        document["proof"]["live_digest"], document["proof"]["snapshot_digest"],
+        "{document:#}"
+    );
+    holder.end();
+    assert_eq!(sandbox.content(), before);
+    sandbox.run(&["run"]).expect_code(0);
+}
+
+/// The message and the list both say which process it is, with its command line.
+#[track_caller]
+fn assert_names(document: &serde_json::Value, holder: &Member) {
+    let message = document["error"]["message"].as_str().unwrap();
+    assert!(
+        message.contains(&format!("pid {}", holder.0.id())),
+        "{document:#}"
+    );
+    let program = std::env::current_exe().unwrap();
+    let start: String = program.to_string_lossy().chars().take(40).collect();
+    assert!(message.contains(&start), "{document:#}");
+    let pids: Vec<u64> = document["error"]["holders"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|holder| holder["pid"].as_u64())
+        .collect();
+    assert!(pids.contains(&u64::from(holder.0.id())), "{document:#}");
+}
+
+#[test]
+fn of_two_jobs_at_once_both_succeed_and_the_migrations_run_once() {
+    for wal in [false, true] {
+        for migration in [
+            "CREATE TABLE once (n INTEGER);\n",
+            "-- no-transaction\nCREATE TABLE once (n INTEGER);\nVACUUM;\n",
+        ] {
+            let sandbox = Sandbox::at("003");
+            sandbox.add_migration("009_once", migration);
+            if wal {
+                sandbox.use_wal();
+            }
+            let jobs = [(); 2].map(|()| sandbox.spawn(&["run", "--output", "json"]));
+            let mut outcomes: Vec<String> = jobs
+                .into_iter()
+                .map(|job| {
+                    let run = Run::of(&job.wait_with_output().unwrap()).expect_code(0);
+                    run.json()["outcome"].as_str().unwrap().to_owned()
+                })
+                .collect();
+            outcomes.sort();
+            assert_eq!(outcomes, ["migrated", "nothing_to_do"]);
+            assert_eq!(
+                sandbox.query("SELECT count(*), count(DISTINCT version) FROM _sqlx_migrations"),
+                ["10|10"]
+            );
+            assert_eq!(sandbox.archives().len(), 1);
+        }
+    }
+}
+
+#[test]
+fn a_database_that_two_jobs_create_at_once_is_created_once() {
+    let sandbox = Sandbox::new();
+    let jobs = [(); 2].map(|()| sandbox.spawn(&["run", "--create-if-missing", "--output", "json"]));
+    let mut outcomes: Vec<String> = jobs
+        .into_iter()
+        .map(|job| {
+            let run = Run::of(&job.wait_with_output().unwrap()).expect_code(0);
+            run.json()["outcome"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    outcomes.sort();
+    assert_eq!(outcomes, ["created", "nothing_to_do"]);
+}
+
+#[test]
+fn a_plan_outside_a_transaction_waits_for_a_writer_that_commits_all_the_time() {
+    let sandbox = Sandbox::at("008");
+    sandbox.add_migration(
+        "009_once",
+        "-- no-transaction\nCREATE TABLE once (n INTEGER);\nVACUUM;\n",
+    );
+    let writer = Member::start(&sandbox, "writer");
+    let acknowledged = || fs::read_to_string(sandbox.path("acknowledged")).unwrap_or_default();
+    wait_until("the first rows", || acknowledged().lines().count() > 10);
+    sandbox.run(&["run"]).expect_code(0);
+    let seen = acknowledged().lines().count();
+    wait_until("the writer to go on", || {
+        acknowledged().lines().count() > seen
+    });
+    fs::write(sandbox.path("stop"), "").unwrap();
+    writer.end();
+    let wanted: BTreeSet<String> = acknowledged().lines().map(str::to_owned).collect();
+    let found: BTreeSet<String> = sandbox
+        .query("SELECT pipeline_name FROM pipelines")
+        .into_iter()
+        .collect();
+    assert!(wanted.is_subset(&found));
+}
+
+/// What only reads has to wait for its turn, too.
+#[test]
+fn a_backup_and_a_restore_find_their_way_through_a_writer_that_commits_all_the_time() {
+    for wal in [false, true] {
+        let sandbox = Sandbox::at("008");
+        if wal {
+            sandbox.use_wal();
+        }
+        let writer = Member::start(&sandbox, "writer");
+        let acknowledged = || fs::read_to_string(sandbox.path("acknowledged")).unwrap_or_default();
+        wait_until("the first rows", || acknowledged().lines().count() > 10);
+        let seen = acknowledged().lines().count();
+        for _ in 0..5 {
+            sandbox.run(&["backup"]).expect_code(0);
+        }
+        // Rows that come after a backup fall to its restore; those before it are in it.
+        sandbox.run(&["restore", "latest", "--yes"]).expect_code(0);
+        fs::write(sandbox.path("stop"), "").unwrap();
+        writer.end();
+        let found = sandbox.query("SELECT count(*) FROM pipelines").remove(0);
+        assert!(found.parse::<usize>().unwrap() >= seen);
+        assert_eq!(sandbox.query("PRAGMA integrity_check"), ["ok"]);
+    }
+}
+
+/// A signal while waiting for a lock ends the wait at once.
+#[test]
+fn sigterm_ends_the_wait_for_a_lock() {
+    let sandbox = Sandbox::at("003");
+    let holder = Member::holding(&sandbox, "BEGIN IMMEDIATE");
+    let job = sandbox.spawn(&["run", "--output", "json"]);
+    wait_until("the job to wait", || {
+        fs::read_dir(format!("/proc/{}/fd", job.id()))
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| fs::read_link(entry.ok()?.path()).ok())
+            .any(|path| path == sandbox.database())
+    });
+    support::send(&job, rustix::process::Signal::TERM);
+    let started = Instant::now();
+    let run = Run::of(&job.wait_with_output().unwrap()).expect_code(143);
+    assert!(
+        started.elapsed() < Duration::from_secs(5),
+        "it took {:?}",
+        started.elapsed()
+    );
+    assert_eq!(run.json()["error"]["code"], "interrupted");
+    holder.end();
+}
