@@ -114,7 +114,7 @@ async fn work(cli: &Cli, config: &Config) -> Outcome {
         interrupt: &interrupt,
         monitor: &progress,
     };
-    let outcome = command::dispatch(&cli.command, config, context, cli.global.yes).await;
+    let outcome = command::dispatch(&cli.command, context, cli.global.yes).await;
     log(&outcome);
     outcome
 }

@@ -16,7 +16,7 @@ use crate::clock::Deadline;
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
 use crate::sqlite::{
-    self, Access, Begin, Connection, ContentDigest, FileFacts, Interrupt, PagesWritten,
+    self, Access, Begin, Connection, ContentDigest, FileFacts, Interrupt, Layout, PagesWritten,
 };
 use crate::storage::{self, Ownership};
 
@@ -120,29 +120,29 @@ impl Restorer<'_> {
     /// Puts the snapshot back inside the write transaction that is open, and ends it.
     pub async fn put_back_in_transaction(&self, live: &mut Connection) -> Result<Proof> {
         let expected = sqlite::digest_file(&self.snapshot)?;
+        // Commits of this connection do not change it.
+        let version = data_version(live).await?;
         let written = self.write_pages(live).await?;
         let (proven, version) = if let Some(pages) = written {
-            // Before the commit, since others may write right after it.
-            let found = sqlite::digest_uncommitted(live, pages.total).await?;
-            if found != expected {
+            // Compared before the commit, since others may write right after it.
+            if let Some(found) = pages.digest.filter(|found| *found != expected) {
                 return Err(differs(live, found, expected));
             }
-            let version = data_version(live).await?;
             sqlite::commit(live, self.deadline, self.interrupt, || ()).await?;
             // The page cache still holds b-tree pages parsed before they were overwritten.
             live.run("empty the page cache", "PRAGMA shrink_memory")
                 .await?;
-            (
-                Some(proof(Method::PagesRestored, expected, found, written)),
-                version,
-            )
+            let proven = pages
+                .digest
+                .map(|found| proof(Method::PagesRestored, expected, found, written));
+            (proven, version)
         } else {
             sqlite::rollback(live).await?;
             self.copy_back(live).await?;
             (None, data_version(live).await?)
         };
         self.restore_journal_mode(live).await?;
-        self.prove(live, proven, version, expected).await
+        self.prove(live, proven, version, (expected, written)).await
     }
 
     /// Whether the live database still holds what `before` does, after a restore that failed.
@@ -162,10 +162,12 @@ impl Restorer<'_> {
     }
 
     /// The backup API writes its destination in one transaction of its own. In WAL mode it cannot change the page
-    /// size, so the journal mode changes for the time of the copy.
+    /// size, so where that differs the journal mode changes for the time of the copy.
     async fn copy_back(&self, live: &mut Connection) -> Result<()> {
         let facts = FileFacts::read(live).await?;
-        if facts.is_wal() {
+        let page_size = Layout::of_file(&self.snapshot)?.map(|layout| layout.page_size);
+        let leaves_wal = facts.is_wal() && page_size != Some(facts.page_size);
+        if leaves_wal {
             sqlite::leave_wal(live, self.deadline, self.interrupt, || ()).await?;
         }
         let mut source = Connection::open(&self.snapshot, Access::ReadOnly, self.interrupt).await?;
@@ -178,7 +180,7 @@ impl Restorer<'_> {
         )
         .await;
         source.close().await?;
-        if facts.is_wal() {
+        if leaves_wal {
             live.run("go back to WAL mode", "PRAGMA journal_mode = WAL")
                 .await?;
         }
@@ -210,7 +212,7 @@ impl Restorer<'_> {
         live: &mut Connection,
         proven: Option<Proof>,
         version: i64,
-        expected: ContentDigest,
+        (expected, written): (ContentDigest, Option<PagesWritten>),
     ) -> Result<Proof> {
         sqlite::begin(live, Begin::Immediate, self.deadline, self.interrupt, || ()).await?;
         if data_version(live).await? != version {
@@ -231,7 +233,8 @@ impl Restorer<'_> {
         if found != expected {
             return Err(differs(live, found, expected));
         }
-        Ok(proven.unwrap_or_else(|| proof(Method::Copied, expected, found, None)))
+        let method = written.map_or(Method::Copied, |_| Method::PagesRestored);
+        Ok(proof(method, expected, found, written))
     }
 
     /// The content digest inside the open transaction. Without `sqlite_dbpage` it is that of the last commit, read

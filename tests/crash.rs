@@ -1,5 +1,5 @@
 //! Guarantee 5: any stop is safe. The real program is killed at random moments, and started again.
-#![allow(clippy::expect_used, clippy::unwrap_used)]
+#![allow(clippy::expect_used, clippy::print_stdout, clippy::unwrap_used)]
 
 mod support;
 

@@ -12,6 +12,8 @@
 
 mod manifest;
 mod record;
+mod retention;
+mod select;
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::{Path, PathBuf};
@@ -190,60 +192,6 @@ impl Catalog {
         Ok((good, bad))
     }
 
-    /// The backup that a user named: a path, an id, the beginning of a name, or `latest`.
-    pub fn select(&self, wanted: &str) -> Result<Backup> {
-        if wanted != "latest" {
-            let path = Path::new(wanted);
-            if let PathKind::File(_) = storage::kind(path)? {
-                return read_backup(path);
-            }
-        }
-        let (good, bad) = self.backups()?;
-        let none = || Error::NoSuchBackup {
-            wanted: wanted.to_owned(),
-            folder: self.folder.clone(),
-        };
-        if wanted == "latest" {
-            // What a restore replaced is not meant: a second `restore latest` would undo the first.
-            let ours = |backup: &&Backup| {
-                Path::new(&backup.manifest.source) == self.database
-                    && backup.manifest.purpose != Purpose::BeforeRestore
-            };
-            let newest = good.iter().rev().find(ours).cloned().ok_or_else(none)?;
-            // A newer one that is damaged is not passed over in silence: its place would be taken by older rows.
-            return match bad
-                .into_iter()
-                .rfind(|error| path_of(error) > Some(newest.path.as_path()))
-            {
-                Some(damaged) => Err(damaged),
-                None => Ok(newest),
-            };
-        }
-        let named = |path: &Path| {
-            let name = storage::name_of(path);
-            let stem = name.trim_end_matches(ARCHIVE);
-            !wanted.is_empty()
-                && (name.starts_with(wanted) || stem.rsplit('_').next() == Some(wanted))
-        };
-        let fits: Vec<&Backup> = good.iter().filter(|backup| named(&backup.path)).collect();
-        let damaged = bad
-            .into_iter()
-            .find(|error| path_of(error).is_some_and(named));
-        match (fits.as_slice(), damaged) {
-            ([only], None) => Ok((*only).clone()),
-            ([], Some(damaged)) => Err(damaged),
-            _ => Err(none()),
-        }
-    }
-
-    /// An earlier backup of exactly this file content: the snapshot of a job that fails again and again is kept once.
-    pub fn twin_of(&self, manifest: &Manifest) -> Result<Option<Backup>> {
-        let (good, _) = self.backups()?;
-        Ok(good.into_iter().rev().find(|backup| {
-            backup.manifest.sha256 == manifest.sha256 && backup.manifest.source == manifest.source
-        }))
-    }
-
     /// Compresses a raw snapshot into its archive, reads the archive back and gives it its name. The raw file stays
     /// for whoever may still have to restore from it.
     pub fn archive(
@@ -271,74 +219,6 @@ impl Catalog {
         read_backup(&slot.archive())
     }
 
-    /// Removes what jobs that were cut short before their first change have left: drafts, unpacked copies, and raw
-    /// snapshots without a record.
-    pub fn sweep(&self) -> Result<()> {
-        for suffix in [DRAFT, RECORD_DRAFT] {
-            for path in self.with_suffix(suffix)? {
-                storage::remove(&path)?;
-            }
-        }
-        for path in self.with_suffix(UNPACKED)? {
-            discard_database(&path)?;
-        }
-        let known: Vec<PathBuf> = self
-            .records()?
-            .iter()
-            .map(|r| self.slot_of(r).snapshot())
-            .collect();
-        for path in self.with_suffix(SNAPSHOT)? {
-            if !known.contains(&path) {
-                discard_database(&path)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Removes the oldest backups of this database beyond `keep`, with their records. The newest good one always stays,
-    /// and so do `spared`, which the caller has just used, and what a job that was cut short still needs.
-    pub fn prune(&self, keep: usize, spared: Option<&Path>) -> Result<Vec<PathBuf>> {
-        let needed: Vec<PathBuf> = self
-            .own_records()?
-            .iter()
-            .filter(|record| record.outcome.is_none())
-            .map(|record| self.slot_of(record).archive())
-            .collect();
-        let (mut ours, _) = self.backups()?;
-        ours.retain(|backup| Path::new(&backup.manifest.source) == self.database);
-        let surplus = ours.len().saturating_sub(keep.max(1));
-        let mut removed = Vec::new();
-        for backup in ours.into_iter().take(surplus) {
-            if spared == Some(&backup.path) || needed.contains(&backup.path) {
-                continue;
-            }
-            let stem = storage::name_of(&backup.path);
-            let stem = stem.trim_end_matches(ARCHIVE);
-            storage::remove(&backup.path)?;
-            storage::remove(&self.folder.join(format!("{stem}{RECORD}")))?;
-            removed.push(backup.path);
-        }
-        self.prune_records(keep)?;
-        Ok(removed)
-    }
-
-    /// Records of jobs whose snapshot was a copy of an earlier backup have no archive of their own.
-    fn prune_records(&self, keep: usize) -> Result<()> {
-        let loose: Vec<JobRecord> = self
-            .own_records()?
-            .into_iter()
-            .filter(|record| record.outcome.is_some() && !self.slot_of(record).archive().exists())
-            .collect();
-        let surplus = loose.len().saturating_sub(keep.max(1));
-        for record in loose.iter().take(surplus) {
-            let slot = self.slot_of(record);
-            if !slot.snapshot().exists() {
-                storage::remove(&slot.record())?;
-            }
-        }
-        Ok(())
-    }
-
     /// Copies the bytes of a file that is no usable database, with its WAL and journal, before it is replaced. Never
     /// pruned: a person has to look at it.
     pub fn keep_damaged(&self, slot: &Slot) -> Result<PathBuf> {
@@ -359,14 +239,6 @@ impl Catalog {
             .into_iter()
             .filter(|path| storage::name_of(path).ends_with(suffix))
             .collect())
-    }
-}
-
-/// The archive that an error of [`read_backup`] is about.
-fn path_of(error: &Error) -> Option<&Path> {
-    match error {
-        Error::BackupUnusable { backup, .. } => Some(backup),
-        _ => None,
     }
 }
 

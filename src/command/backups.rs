@@ -3,16 +3,16 @@
 use serde_json::json;
 
 use crate::catalog::{Backup, Catalog};
-use crate::config::Config;
 use crate::error::Result;
+use crate::job::Context;
 use crate::report::{Answer, amount, bytes, table};
 
-fn catalog(config: &Config) -> Catalog {
-    Catalog::new(&config.settings.backups, &config.settings.database)
+fn catalog(context: Context<'_>) -> Catalog {
+    Catalog::new(&context.settings.backups, &context.settings.database)
 }
 
-pub(super) fn list(config: &Config) -> Result<Answer> {
-    let catalog = catalog(config);
+pub(super) fn list(context: Context<'_>) -> Result<Answer> {
+    let catalog = catalog(context);
     let (good, bad) = catalog.backups()?;
     let mut rows = vec![
         ["ID", "CREATED", "REVISION", "FOR", "SIZE", "ARCHIVE"]
@@ -65,8 +65,8 @@ fn facts(backup: &Backup) -> serde_json::Value {
     })
 }
 
-pub(super) fn show(config: &Config, wanted: &str) -> Result<Answer> {
-    let backup = catalog(config).select(wanted)?;
+pub(super) fn show(context: Context<'_>, wanted: &str) -> Result<Answer> {
+    let backup = catalog(context).select(wanted)?;
     let manifest = &backup.manifest;
     let rows: i64 = manifest.rows.values().sum();
     let mut lines = vec![

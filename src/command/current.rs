@@ -2,39 +2,16 @@
 
 use serde_json::json;
 
-use crate::config::Config;
-use crate::error::{Error, Result};
+use super::open::open;
+use crate::error::Result;
 use crate::history::{History, Origin};
+use crate::job::Context;
 use crate::migration::{Migration, Migrations, version_name};
 use crate::report::Answer;
-use crate::sqlite::{Access, Connection, Interrupt};
-use crate::storage::{self, PathKind};
 
-/// Opens the database for reading only, with errors for what is no file.
-pub(super) async fn open(config: &Config) -> Result<Connection> {
-    let path = &config.settings.database;
-    match storage::kind(path)? {
-        PathKind::File(0) => Err(Error::NotADatabase {
-            path: path.clone(),
-            detail: "the file is empty".into(),
-        }),
-        PathKind::File(_) => {
-            let mut connection =
-                Connection::open(path, Access::ReadOnly, &Interrupt::default()).await?;
-            crate::sqlite::FileFacts::read(&mut connection).await?;
-            Ok(connection)
-        }
-        PathKind::Missing => Err(Error::DatabaseMissing { path: path.clone() }),
-        PathKind::Folder | PathKind::Special => Err(Error::NotADatabase {
-            path: path.clone(),
-            detail: "it is no regular file".into(),
-        }),
-    }
-}
-
-pub(super) async fn current(config: &Config, all: bool) -> Result<Answer> {
-    let migrations = Migrations::read(&config.settings.migrations)?;
-    let mut connection = open(config).await?;
+pub(super) async fn current(context: Context<'_>, all: bool) -> Result<Answer> {
+    let migrations = Migrations::read(&context.settings.migrations)?;
+    let mut connection = open(&context).await?;
     let history = History::read(&mut connection, &migrations).await;
     connection.close().await?;
     let history = history?;
@@ -52,7 +29,7 @@ pub(super) async fn current(config: &Config, all: bool) -> Result<Answer> {
         }
     }
     let facts = json!({
-        "database": config.settings.database,
+        "database": context.settings.database,
         "revision": version_name(history.current),
         "alembic": migration.and_then(|migration| migration.alembic.clone()),
         "head": version_name(migrations.head()),

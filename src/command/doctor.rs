@@ -4,12 +4,13 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::Outcome;
-use super::current::{open, origin};
+use super::current::origin;
+use super::open::open;
 use crate::catalog::Catalog;
-use crate::config::Config;
 use crate::enums::EnumMap;
 use crate::error::{Error, Result};
 use crate::history::History;
+use crate::job::Context;
 use crate::migration::{Migrations, version_name};
 use crate::report::{Answer, amount, bytes};
 use crate::schema;
@@ -71,18 +72,18 @@ impl Examination {
     }
 }
 
-pub(super) async fn doctor(config: &Config) -> Outcome {
+pub(super) async fn doctor(context: Context<'_>) -> Outcome {
     let mut exam = Examination::default();
-    look_at_locks(config, &mut exam);
-    look_at_disk(config, &mut exam);
-    look_at_jobs(config, &mut exam);
-    let migrations = Migrations::read(&config.settings.migrations);
+    look_at_locks(&context, &mut exam);
+    look_at_disk(&context, &mut exam);
+    look_at_jobs(&context, &mut exam);
+    let migrations = Migrations::read(&context.settings.migrations);
     let migrations = exam.take("migrations", migrations);
-    let opened = open(config).await;
+    let opened = open(&context).await;
     if let Some(mut connection) = exam.take("database", opened) {
-        look_at_file(config, &mut connection, &mut exam).await;
+        look_at_file(&context, &mut connection, &mut exam).await;
         if let Some(migrations) = migrations {
-            look_at_revision(config, &mut connection, &migrations, &mut exam).await;
+            look_at_revision(&context, &mut connection, &migrations, &mut exam).await;
         }
         let closed = connection.close().await;
         exam.take("database", closed);
@@ -92,7 +93,7 @@ pub(super) async fn doctor(config: &Config) -> Outcome {
     } else {
         "healthy"
     };
-    let facts = json!({ "database": config.settings.database, "findings": exam.findings });
+    let facts = json!({ "database": context.settings.database, "findings": exam.findings });
     let answer = Answer::new(word, &facts, text(&exam.findings));
     (Some(answer), exam.failure.map_or(Ok(()), Err))
 }
@@ -111,8 +112,8 @@ fn text(findings: &[Finding]) -> String {
         .collect()
 }
 
-fn look_at_locks(config: &Config, exam: &mut Examination) {
-    let database = &config.settings.database;
+fn look_at_locks(context: &Context<'_>, exam: &mut Examination) {
+    let database = &context.settings.database;
     match JobLock::holder(database) {
         Ok(None) => exam.ok("job lock", "no safestep job is running"),
         Ok(Some(holder)) => exam.note("job lock", format!("a safestep job is running: {holder}")),
@@ -137,8 +138,8 @@ fn look_at_locks(config: &Config, exam: &mut Examination) {
     }
 }
 
-fn look_at_disk(config: &Config, exam: &mut Examination) {
-    let settings = &config.settings;
+fn look_at_disk(context: &Context<'_>, exam: &mut Examination) {
+    let settings = &context.settings;
     for (subject, path) in [("disk", &settings.database), ("backups", &settings.backups)] {
         if let Some(free) = exam.take(subject, storage::free_bytes(path)) {
             exam.ok(
@@ -149,8 +150,8 @@ fn look_at_disk(config: &Config, exam: &mut Examination) {
     }
 }
 
-fn look_at_jobs(config: &Config, exam: &mut Examination) {
-    let catalog = Catalog::new(&config.settings.backups, &config.settings.database);
+fn look_at_jobs(context: &Context<'_>, exam: &mut Examination) {
+    let catalog = Catalog::new(&context.settings.backups, &context.settings.database);
     let Some(records) = exam.take("jobs", catalog.own_records()) else {
         return;
     };
@@ -182,14 +183,14 @@ fn look_at_jobs(config: &Config, exam: &mut Examination) {
     }
 }
 
-async fn look_at_file(config: &Config, connection: &mut Connection, exam: &mut Examination) {
+async fn look_at_file(context: &Context<'_>, connection: &mut Connection, exam: &mut Examination) {
     let facts = FileFacts::read(connection).await;
     if let Some(facts) = exam.take("database", facts) {
         exam.ok(
             "database",
             format!(
                 "{}: {}, journal mode {}",
-                config.settings.database.display(),
+                context.settings.database.display(),
                 bytes(facts.size_bytes()),
                 facts.journal_mode
             ),
@@ -201,7 +202,7 @@ async fn look_at_file(config: &Config, connection: &mut Connection, exam: &mut E
             exam.ok("integrity", "quick_check found nothing wrong");
         }
         Some(findings) => {
-            let path = config.settings.database.clone();
+            let path = context.settings.database.clone();
             exam.take::<()>("integrity", Err(Error::Corrupt { path, findings }));
         }
         None => {}
@@ -220,7 +221,7 @@ async fn look_at_file(config: &Config, connection: &mut Connection, exam: &mut E
 }
 
 async fn look_at_revision(
-    config: &Config,
+    context: &Context<'_>,
     connection: &mut Connection,
     migrations: &Migrations,
     exam: &mut Examination,
@@ -256,7 +257,7 @@ async fn look_at_revision(
             exam.note("drift", line);
         }
     }
-    let enums = enum_findings(config, connection).await;
+    let enums = enum_findings(context, connection).await;
     for line in exam.take("enums", enums).unwrap_or_default() {
         exam.note("enums", line);
     }
@@ -280,8 +281,8 @@ async fn drift(
     }))
 }
 
-async fn enum_findings(config: &Config, connection: &mut Connection) -> Result<Vec<String>> {
-    let map = EnumMap::read(&config.settings.migrations)?;
+async fn enum_findings(context: &Context<'_>, connection: &mut Connection) -> Result<Vec<String>> {
+    let map = EnumMap::read(&context.settings.migrations)?;
     let found = schema::read(connection).await?;
     let survey = map.survey(connection, &found).await?;
     let changes = survey.changes.iter().map(|change| {

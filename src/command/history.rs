@@ -2,16 +2,17 @@
 
 use serde_json::json;
 
-use super::current::{label, open};
-use crate::config::Config;
+use super::current::label;
+use super::open::open;
 use crate::error::{Error, Result};
 use crate::history::History;
+use crate::job::Context;
 use crate::migration::{Migrations, version_name};
 use crate::report::Answer;
 
-pub(super) async fn history(config: &Config) -> Result<Answer> {
-    let migrations = Migrations::read(&config.settings.migrations)?;
-    let current = match open(config).await {
+pub(super) async fn history(context: Context<'_>) -> Result<Answer> {
+    let migrations = Migrations::read(&context.settings.migrations)?;
+    let current = match open(&context).await {
         Ok(mut connection) => {
             let history = History::read(&mut connection, &migrations).await;
             connection.close().await?;
@@ -42,7 +43,7 @@ pub(super) async fn history(config: &Config) -> Result<Answer> {
         }));
     }
     let facts = json!({
-        "database": config.settings.database,
+        "database": context.settings.database,
         "revision": version_name(current),
         "head": version_name(migrations.head()),
         "revisions": list,

@@ -5,11 +5,11 @@ mod current;
 mod doctor;
 mod history;
 mod jobs;
+mod open;
 mod pages;
 mod restore;
 
 use crate::cli::{Backups, Command, Create};
-use crate::config::Config;
 use crate::error::Result;
 use crate::job::Context;
 use crate::report::Answer;
@@ -20,23 +20,18 @@ pub use pages::{completions, man};
 pub type Outcome = (Option<Answer>, Result<()>);
 
 /// Runs a verb.
-pub async fn dispatch(
-    command: &Command,
-    config: &Config,
-    context: Context<'_>,
-    yes: bool,
-) -> Outcome {
+pub async fn dispatch(command: &Command, context: Context<'_>, yes: bool) -> Outcome {
     match command {
         Command::Run(_) => jobs::run(context).await,
         Command::Upgrade { revision, .. } => jobs::upgrade(context, revision).await,
         Command::Downgrade { revision } => jobs::downgrade(context, revision).await,
         Command::Restore { backup } => restore::restore(context, backup, yes).await,
         Command::Backup => jobs::backup(context).await,
-        Command::Backups(Backups::List) => plain(backups::list(config)),
-        Command::Backups(Backups::Show { backup }) => plain(backups::show(config, backup)),
-        Command::Current { all } => plain(current::current(config, *all).await),
-        Command::History => plain(history::history(config).await),
-        Command::Doctor => doctor::doctor(config).await,
+        Command::Backups(Backups::List) => plain(backups::list(context)),
+        Command::Backups(Backups::Show { backup }) => plain(backups::show(context, backup)),
+        Command::Current { all } => plain(current::current(context, *all).await),
+        Command::History => plain(history::history(context).await),
+        Command::Doctor => doctor::doctor(context).await,
         Command::Completions { shell } => plain(Ok(completions(*shell))),
         Command::Man => plain(man()),
     }

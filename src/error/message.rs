@@ -80,8 +80,18 @@ impl fmt::Display for Error {
                     backup.display()
                 )
             }
-            Self::NoSuchBackup { wanted, folder } => {
+            Self::NoSuchBackup {
+                wanted,
+                folder,
+                candidates,
+            } if candidates.is_empty() => {
                 write!(f, "there is no backup '{wanted}' in {}", folder.display())
+            }
+            Self::NoSuchBackup {
+                wanted, candidates, ..
+            } => {
+                write!(f, "'{wanted}' names more than one backup")?;
+                lines(f, candidates)
             }
             Self::Locked {
                 path,

@@ -183,7 +183,11 @@ pub enum Error {
     /// A backup cannot be used.
     BackupUnusable { backup: PathBuf, reason: String },
     /// No backup has that name.
-    NoSuchBackup { wanted: String, folder: PathBuf },
+    NoSuchBackup {
+        wanted: String,
+        folder: PathBuf,
+        candidates: Vec<String>,
+    },
     /// Another connection held the database past the deadline.
     Locked {
         path: PathBuf,

@@ -2,23 +2,21 @@
 
 use std::path::Path;
 
-use super::keep::{self, Keeping};
+use super::keep;
 use super::recover::recover;
 use super::report::Report;
 use super::run::{Before, Goal, Run};
+use super::work::{Changed, Work};
 use super::{Context, draft};
-use crate::catalog::{Catalog, JobKind, JobRecord, Outcome, Purpose};
+use crate::catalog::Outcome;
 use crate::clock::Stopwatch;
 use crate::error::{Error, Problem, Result};
-use crate::history::{self, History};
+use crate::history::History;
 use crate::migration::version_name;
-use crate::migrator::{self, Plan, Protection};
-use crate::restore::{Restorer, data_version};
+use crate::migrator::Plan;
 use crate::snapshot::{self, Snapshot};
 use crate::sqlite::{self, Access, Begin, Connection, FileFacts};
 use crate::storage;
-
-const SAVEPOINT: &str = "safestep_job";
 
 /// Brings the database to the goal. The report tells what was done, also when it fails.
 pub async fn migrate(context: Context<'_>, goal: &Goal, report: &mut Report) -> Result<()> {
@@ -156,14 +154,6 @@ async fn change(run: &mut Run<'_>, exclusive: bool) -> Result<Attempt<()>> {
     }
 }
 
-/// What is left to do when the lock is given up.
-struct Changed {
-    snapshot: Snapshot,
-    record: JobRecord,
-    keeping: Keeping,
-    failure: Option<Error>,
-}
-
 async fn change_locked(
     run: &mut Run<'_>,
     live: &mut Connection,
@@ -202,202 +192,6 @@ async fn change_locked(
             .map(Attempt::Changed)
     } else {
         work.transactional(run, live).await.map(Attempt::Changed)
-    }
-}
-
-/// A job that holds its lock and knows its plan.
-struct Work<'w> {
-    plan: &'w Plan<'w>,
-    history: &'w History,
-    before: &'w Before,
-    facts: &'w FileFacts,
-    catalog: &'w Catalog,
-    blocked: Stopwatch,
-}
-
-impl Work<'_> {
-    async fn transactional(&self, run: &mut Run<'_>, live: &mut Connection) -> Result<Changed> {
-        let context = run.context;
-        run.phase("snapshot");
-        let mut reader =
-            Connection::open(context.database(), Access::ReadOnly, context.interrupt).await?;
-        let snapshot = self.snapshot(run, &mut reader).await?;
-        let version = data_version(&mut reader).await?;
-        let (record, keeping) = self.open_record(&snapshot, JobKind::Transactional)?;
-        let result = self.in_transaction(run, live, &snapshot).await;
-        let failure = match result {
-            Ok(()) => None,
-            Err(cause) => {
-                let cause = context.interrupt.explain(cause);
-                context.interrupt.shield();
-                run.phase("undo");
-                let undone = restorer(&context, &snapshot)
-                    .undo_transaction(live, SAVEPOINT, &mut reader, version)
-                    .await;
-                Some(judge(run, cause, undone, &snapshot))
-            }
-        };
-        run.report.blocked_ms = self.blocked.elapsed_ms();
-        reader.close().await?;
-        Ok(Changed {
-            snapshot,
-            record,
-            keeping,
-            failure,
-        })
-    }
-
-    async fn in_transaction(
-        &self,
-        run: &mut Run<'_>,
-        live: &mut Connection,
-        snapshot: &Snapshot,
-    ) -> Result<()> {
-        live.run("set a savepoint", &format!("SAVEPOINT {SAVEPOINT}"))
-            .await?;
-        let protection = Protection::Snapshot(snapshot);
-        let timings = run.apply(live, self.plan, protection, self.before).await?;
-        self.commit(run, live, &timings).await
-    }
-
-    async fn non_transactional(&self, run: &mut Run<'_>, live: &mut Connection) -> Result<Changed> {
-        let context = run.context;
-        // In EXCLUSIVE locking mode the lock stays when the transaction ends. Nothing was written but the temporary
-        // list of foreign-key violations, which a rollback would take away.
-        sqlite::commit(live, context.deadline(), context.interrupt, || ()).await?;
-        run.phase("snapshot");
-        let snapshot = self.snapshot(run, live).await?;
-        let (record, keeping) = self.open_record(&snapshot, JobKind::NonTransactional)?;
-        let result = self.outside_transaction(run, live, &snapshot).await;
-        let failure = match result {
-            Ok(()) => None,
-            Err(cause) => {
-                let cause = context.interrupt.explain(cause);
-                context.interrupt.shield();
-                run.phase("restore");
-                let restored = restorer(&context, &snapshot).put_back(live).await;
-                Some(judge(run, cause, restored, &snapshot))
-            }
-        };
-        Ok(Changed {
-            snapshot,
-            record,
-            keeping,
-            failure,
-        })
-    }
-
-    async fn outside_transaction(
-        &self,
-        run: &mut Run<'_>,
-        live: &mut Connection,
-        snapshot: &Snapshot,
-    ) -> Result<()> {
-        let context = run.context;
-        run.phase("migrate");
-        let timings = migrator::apply_outside_transaction(
-            live,
-            self.plan,
-            Protection::Snapshot(snapshot),
-            context.deadline(),
-            context.interrupt,
-            context.monitor,
-        )
-        .await?;
-        sqlite::begin(
-            live,
-            Begin::Immediate,
-            context.deadline(),
-            context.interrupt,
-            || (),
-        )
-        .await?;
-        run.normalise_and_verify(live, self.plan, self.before)
-            .await?;
-        self.commit(run, live, &timings).await
-    }
-
-    async fn commit(
-        &self,
-        run: &mut Run<'_>,
-        live: &mut Connection,
-        timings: &[history::Timing],
-    ) -> Result<()> {
-        let context = run.context;
-        run.phase("commit");
-        history::write(live, &run.migrations, self.history, self.plan.to, timings).await?;
-        context.interrupt.check()?;
-        sqlite::commit(
-            live,
-            context.deadline(),
-            context.interrupt,
-            context.wait_notice(),
-        )
-        .await?;
-        context.interrupt.shield();
-        run.record_applied(self.plan, timings);
-        Ok(())
-    }
-
-    async fn snapshot(&self, run: &Run<'_>, source: &mut Connection) -> Result<Snapshot> {
-        let context = run.context;
-        let request = snapshot::Request {
-            catalog: self.catalog,
-            database: context.database(),
-            purpose: Purpose::Migration,
-            facts: self.facts,
-            from: version_name(self.plan.from),
-            to: version_name(self.plan.to),
-            rows: self.before.inventory.rows.clone(),
-        };
-        snapshot::take(
-            source,
-            request,
-            context.deadline(),
-            context.interrupt,
-            context.monitor,
-        )
-        .await
-    }
-
-    /// From here on the database may change: the record is durable, and compression goes on beside.
-    fn open_record(&self, snapshot: &Snapshot, kind: JobKind) -> Result<(JobRecord, Keeping)> {
-        let record = self
-            .catalog
-            .new_record(&snapshot.slot, kind, &snapshot.manifest);
-        record.write(&snapshot.slot.record())?;
-        Ok((record, Keeping::start(self.catalog, snapshot)))
-    }
-}
-
-/// The failure to report: the cause, or that the database could not be proven to be as before.
-fn judge(
-    run: &mut Run<'_>,
-    cause: Error,
-    undone: Result<crate::restore::Proof>,
-    snapshot: &Snapshot,
-) -> Error {
-    run.report.normalised.clear();
-    match undone {
-        Ok(proof) => {
-            run.report.proof = Some(proof);
-            cause
-        }
-        Err(error) => Error::NotProven {
-            cause: Box::new(cause),
-            detail: error.to_string(),
-            backup: snapshot.slot.archive(),
-        },
-    }
-}
-
-fn restorer<'a>(context: &Context<'a>, snapshot: &Snapshot) -> Restorer<'a> {
-    Restorer {
-        snapshot: snapshot.path(),
-        journal_mode: snapshot.manifest.journal_mode.clone(),
-        deadline: context.deadline(),
-        interrupt: context.interrupt,
-        monitor: context.monitor,
     }
 }
 

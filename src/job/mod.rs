@@ -14,6 +14,7 @@ mod recover;
 mod report;
 mod restore;
 mod run;
+mod work;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -64,7 +65,7 @@ impl Context<'_> {
         &self.settings.database
     }
 
-    fn deadline(&self) -> Deadline {
+    pub(crate) fn deadline(&self) -> Deadline {
         Deadline::after(self.settings.lock_timeout)
     }
 
@@ -128,7 +129,7 @@ impl Context<'_> {
     }
 
     /// As [`Self::require_database`], and refuses an empty file, which SQLite takes for a database without a table.
-    fn require_content(&self) -> Result<()> {
+    pub(crate) fn require_content(&self) -> Result<()> {
         self.require_database()?;
         if storage::kind(self.database())? != PathKind::File(0) {
             return Ok(());

@@ -116,7 +116,8 @@ fn proof_line(proof: &Proof) -> String {
         Method::Copied => "the snapshot was copied back".to_owned(),
         Method::Replaced => "a new file was put in place".to_owned(),
         Method::OthersWroteSince => {
-            return "SQLite rolled back by itself, and another process has written since: its rows are kept".to_owned();
+            return "Another process has written since; its rows are kept, so there is nothing to compare with any more."
+                .to_owned();
         }
     };
     format!("Proven: content digest {digest}… equals the snapshot's ({how}).")
@@ -162,7 +163,7 @@ fn proven_state(proof: &Value, from: Option<&str>) -> String {
     let how = match proof.get("method").and_then(Value::as_str) {
         Some("others_wrote_since") => {
             return format!(
-                "Rolled back{at}; another process has written since, its rows are kept."
+                "Put back{at}; another process has written since, and its rows are kept."
             );
         }
         Some("rolled_back") => "rolled back",

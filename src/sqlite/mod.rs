@@ -21,7 +21,7 @@ pub use inspect::{FileFacts, has_table, quick_check, quoted, sqlite_version, use
 pub use interrupt::Interrupt;
 pub use pages::{
     ContentDigest, Layout, PagesWritten, available as pages_available, digest_file, digest_live,
-    digest_uncommitted, hex, live_layout, restore_pages,
+    hex, live_layout, restore_pages,
 };
 pub use script::{ScriptFailure, run_script};
 pub use transaction::{Begin, begin, begin_reading, commit, leave_wal, rollback};

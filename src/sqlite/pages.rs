@@ -59,6 +59,9 @@ pub struct PagesWritten {
     pub total: u32,
     /// Pages that differed and were written.
     pub written: u32,
+    /// The content digest of the result, read before anybody else could write. `None` where the database grew: its new
+    /// pages cannot be read before the commit.
+    pub digest: Option<ContentDigest>,
 }
 
 /// The parts of page 1 that say how a file is laid out.
@@ -219,23 +222,6 @@ pub fn digest_file(path: &Path) -> Result<ContentDigest> {
 pub async fn digest_live(connection: &mut Connection) -> Result<ContentDigest> {
     let Some(layout) = live_layout(connection).await? else {
         return Ok(blank());
-    };
-    connection
-        .raw(|raw| digest(layout, &mut LivePages::new(raw)?))
-        .await?
-}
-
-/// As [`digest_live`], for a database that will have `page_count` pages when its open transaction is committed.
-pub async fn digest_uncommitted(
-    connection: &mut Connection,
-    page_count: u32,
-) -> Result<ContentDigest> {
-    let Some(layout) = live_layout(connection).await? else {
-        return Ok(blank());
-    };
-    let layout = Layout {
-        page_count,
-        ..layout
     };
     connection
         .raw(|raw| digest(layout, &mut LivePages::new(raw)?))
@@ -403,9 +389,16 @@ impl<'h, 'p> PageRestore<'h, 'p> {
         if self.to.page_count > self.from.page_count {
             self.write(self.from.page_count + 1, None)?;
         }
+        // Only the statements that exist by now can read: a new one would be compiled against pages parsed before.
+        let readable = self.from.page_count <= self.to.page_count;
+        let digest = readable
+            .then(|| digest(self.from, &mut self.live))
+            .transpose()?;
+        self.live.select.reset();
         Ok(PagesWritten {
             total: self.from.page_count,
             written: self.written,
+            digest,
         })
     }
 

@@ -1,0 +1,91 @@
+//! Which backup is meant.
+
+use std::path::Path;
+
+use super::{ARCHIVE, Backup, Catalog, Manifest, Purpose, read_backup};
+use crate::error::{Error, Result};
+use crate::storage::{self, PathKind};
+
+impl Catalog {
+    /// The backup that a user named: a path, an id, the beginning of a name, or `latest`.
+    pub fn select(&self, wanted: &str) -> Result<Backup> {
+        if wanted == "latest" {
+            return self.latest();
+        }
+        match storage::kind(Path::new(wanted))? {
+            PathKind::File(_) => read_backup(Path::new(wanted)),
+            _ => self.named(wanted),
+        }
+    }
+
+    /// The newest of this database. What a restore replaced is not meant: a second `restore latest` would undo the
+    /// first. One that is damaged is not passed over in silence: older rows would take its place.
+    fn latest(&self) -> Result<Backup> {
+        let (good, bad) = self.backups()?;
+        let ours = |backup: &Backup| {
+            Path::new(&backup.manifest.source) == self.database
+                && backup.manifest.purpose != Purpose::BeforeRestore
+        };
+        let newest = good
+            .into_iter()
+            .rfind(ours)
+            .ok_or_else(|| self.none("latest", Vec::new()))?;
+        match bad
+            .into_iter()
+            .rfind(|error| path_of(error) > Some(newest.path.as_path()))
+        {
+            Some(damaged) => Err(damaged),
+            None => Ok(newest),
+        }
+    }
+
+    fn named(&self, wanted: &str) -> Result<Backup> {
+        let (good, bad) = self.backups()?;
+        let fits: Vec<&Backup> = good
+            .iter()
+            .filter(|backup| is_named(&backup.path, wanted))
+            .collect();
+        let damaged = bad
+            .into_iter()
+            .find(|error| path_of(error).is_some_and(|path| is_named(path, wanted)));
+        match (fits.as_slice(), damaged) {
+            ([only], None) => Ok((*only).clone()),
+            ([], Some(damaged)) => Err(damaged),
+            (several, _) => {
+                let names = several.iter().map(|b| storage::name_of(&b.path)).collect();
+                Err(self.none(wanted, names))
+            }
+        }
+    }
+
+    fn none(&self, wanted: &str, candidates: Vec<String>) -> Error {
+        Error::NoSuchBackup {
+            wanted: wanted.to_owned(),
+            folder: self.folder.clone(),
+            candidates,
+        }
+    }
+
+    /// An earlier backup of exactly this file content: the snapshot of a job that fails again and again is kept once.
+    pub fn twin_of(&self, manifest: &Manifest) -> Result<Option<Backup>> {
+        let (good, _) = self.backups()?;
+        Ok(good.into_iter().rev().find(|backup| {
+            backup.manifest.sha256 == manifest.sha256 && backup.manifest.source == manifest.source
+        }))
+    }
+}
+
+/// By its id, or by the beginning of its name.
+fn is_named(path: &Path, wanted: &str) -> bool {
+    let name = storage::name_of(path);
+    let stem = name.trim_end_matches(ARCHIVE);
+    !wanted.is_empty() && (name.starts_with(wanted) || stem.rsplit('_').next() == Some(wanted))
+}
+
+/// The archive that an error of [`read_backup`] is about.
+fn path_of(error: &Error) -> Option<&Path> {
+    match error {
+        Error::BackupUnusable { backup, .. } => Some(backup),
+        _ => None,
+    }
+}
