@@ -1,4 +1,4 @@
--- The schema at head, kept by safestep: written by the tool, not by hand.
+-- The schema at head. A test holds it equal to what the migrations build.
 
 CREATE TABLE invitations (
 	id VARCHAR(36) NOT NULL,

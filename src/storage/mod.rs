@@ -99,13 +99,19 @@ pub fn make_private_folder(path: &Path) -> Result<()> {
         .map_err(Error::io("set the mode of", path))
 }
 
-/// Makes a folder and its parents where they are missing; what exists keeps its mode.
+/// Makes a folder and its parents where they are missing, durably; what exists keeps its mode.
 pub fn make_folder(path: &Path) -> Result<()> {
+    let is_missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
+    let missing: Vec<&Path> = path.ancestors().take_while(is_missing).collect();
     DirBuilder::new()
         .recursive(true)
         .mode(PRIVATE_FOLDER)
         .create(path)
-        .map_err(Error::io("create the folder", path))
+        .map_err(Error::io("create the folder", path))?;
+    missing
+        .into_iter()
+        .rev()
+        .try_for_each(|made| sync_folder_of(made))
 }
 
 /// Creates a private file that must not exist yet.

@@ -1,0 +1,67 @@
+//! Guarantee 9: memory is bounded whatever the size of the database.
+#![allow(clippy::expect_used)]
+
+mod support;
+
+use std::process::{Command, Stdio};
+
+use support::{Run, Sandbox};
+
+/// Of database, in rows of 16 KiB.
+const ROWS: u32 = 16 * 1024;
+/// What the process may allocate: a quarter of the database, thread stacks included.
+const DATA_LIMIT_KIB: u32 = 64 * 1024;
+
+/// Runs the program with `RLIMIT_DATA` set.
+fn run_limited(sandbox: &Sandbox, args: &str) -> Run {
+    let script = format!("ulimit -d {DATA_LIMIT_KIB}; exec \"$0\" {args}");
+    let output = Command::new("sh")
+        .args(["-c", &script, env!("CARGO_BIN_EXE_safestep")])
+        .current_dir(sandbox.path(""))
+        .stdin(Stdio::null())
+        .output()
+        .expect("a shell");
+    Run::of(&output)
+}
+
+fn large(revision: &str) -> Sandbox {
+    let sandbox = Sandbox::at(revision);
+    sandbox.sql(&format!(
+        "CREATE TABLE bulk (id INTEGER PRIMARY KEY, content BLOB); \
+         WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ROWS}) \
+         INSERT INTO bulk SELECT i, zeroblob(16000) FROM n;"
+    ));
+    sandbox
+}
+
+#[test]
+fn a_job_and_a_restore_need_far_less_memory_than_the_database_is_large() {
+    let sandbox = large("003");
+    let size = std::fs::metadata(sandbox.database())
+        .expect("database")
+        .len();
+    assert!(size > 4 * 1024 * u64::from(DATA_LIMIT_KIB), "{size}");
+    run_limited(&sandbox, "run").expect_code(0);
+    assert_eq!(sandbox.current(), "008");
+    sandbox.sql("UPDATE bulk SET content = zeroblob(15000)");
+    run_limited(&sandbox, "restore latest --yes").expect_code(0);
+    assert_eq!(sandbox.current(), "003");
+    assert_eq!(
+        sandbox.query("SELECT DISTINCT length(content) FROM bulk"),
+        ["16000"]
+    );
+}
+
+#[test]
+fn a_migration_that_rewrites_everything_and_fails_is_undone_in_little_memory() {
+    let sandbox = large("008");
+    sandbox.add_migration(
+        "009_rewrite",
+        "UPDATE bulk SET content = zeroblob(15999);\nSELECT nonsense;\n",
+    );
+    run_limited(&sandbox, "run").expect_code(5);
+    assert_eq!(
+        sandbox.query("SELECT DISTINCT length(content) FROM bulk"),
+        ["16000"]
+    );
+}
