@@ -23,7 +23,7 @@ pub struct Cli {
 /// Options of every command.
 #[derive(Debug, Args)]
 pub struct Global {
-    /// Database: a path or URL [default: SAFESTEP_DATABASE, DATABASE_URL, $DATA_DIR/fastflow.db or data/fastflow.db]
+    /// Database: a path or URL [default: SAFESTEP_DATABASE, safestep.toml, DATABASE_URL, $DATA_DIR/fastflow.db or data/fastflow.db]
     #[arg(short, long, global = true, value_name = "PATH|URL")]
     pub database: Option<String>,
     /// Folder of the migrations [default: migrations]
@@ -50,7 +50,7 @@ pub struct Global {
     /// Do not ask
     #[arg(short, long, global = true)]
     pub yes: bool,
-    /// Say more on standard error
+    /// Tell each phase on standard error
     #[arg(short, long, global = true)]
     pub verbose: bool,
 }

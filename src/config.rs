@@ -197,6 +197,12 @@ fn database(given: &Given, env: &dyn Fn(&str) -> Option<String>, file: &File) ->
 /// A path, or a URL in SQLAlchemy's form (`sqlite:///relative`, `sqlite:////absolute`) or sqlx's (`sqlite:path`,
 /// `sqlite://path`). Three slashes are read as SQLAlchemy reads them.
 fn database_path(text: &str) -> Result<PathBuf> {
+    if text.is_empty() {
+        return Err(usage(
+            "the database path is empty",
+            "Give --database the path of a file.",
+        ));
+    }
     let Some((scheme, rest)) = text.split_once(':') else {
         return Ok(text.into());
     };

@@ -1,6 +1,6 @@
 //! Logs: short lines on standard error, JSON lines in rolling files.
 
-use std::io::{self, IsTerminal};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -19,10 +19,10 @@ pub const OUTCOME: &str = "safestep::outcome";
 
 /// Starts logging. A second call in one process changes nothing.
 pub fn start(folder: &Path, verbose: bool) {
-    let level = match (verbose, io::stderr().is_terminal()) {
-        (true, _) => LevelFilter::DEBUG,
-        (false, true) => LevelFilter::WARN,
-        (false, false) => LevelFilter::INFO,
+    let level = if verbose {
+        LevelFilter::DEBUG
+    } else {
+        LevelFilter::WARN
     };
     let ours = |level: LevelFilter, outcome: LevelFilter| {
         EnvFilter::new(format!("off,safestep={level},{OUTCOME}={outcome}"))

@@ -138,7 +138,8 @@ async fn read_back(path: &Path, request: &Request<'_>, interrupt: &Interrupt) ->
             layout.page_count, request.facts.page_count
         )]));
     }
-    if request.purpose == Purpose::Migration {
+    // What a restore is about to replace is kept even if it is damaged.
+    if request.purpose != Purpose::BeforeRestore {
         let mut copy = Connection::open(path, Access::ReadOnly, interrupt).await?;
         let findings = sqlite::quick_check(&mut copy).await?;
         copy.close().await?;

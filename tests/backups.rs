@@ -328,7 +328,7 @@ fn a_migration_prunes_too_and_keeps_its_own_backup() {
 }
 
 #[test]
-fn retention_leaves_what_a_job_that_was_cut_short_still_needs() {
+fn a_backup_settles_what_a_job_left_before_it_prunes() {
     let sandbox = Sandbox::at("003");
     sandbox.run(&["run"]).expect_code(0);
     let record = files_ending(&sandbox.backups(), ".job.json").remove(0);
@@ -336,12 +336,66 @@ fn retention_leaves_what_a_job_that_was_cut_short_still_needs() {
     let mut job: Value = serde_json::from_slice(&fs::read(&record).unwrap()).unwrap();
     job["outcome"] = Value::Null;
     fs::write(&record, job.to_string()).unwrap();
-    backups_of_new_content(&sandbox, 3, &["--keep", "1"]);
-    assert!(record.exists() && archive.exists());
-    sandbox.run(&["run"]).expect_code(0);
     sandbox.add_users(&[("zoe", "WRITE")]);
-    sandbox.run(&["backup", "--keep", "1"]).expect_code(0);
+    sandbox.run(&["backup"]).expect_code(0);
+    let job: Value = serde_json::from_slice(&fs::read(&record).unwrap()).unwrap();
+    assert_eq!(job["outcome"]["outcome"], "completed", "{job:#}");
+    backups_of_new_content(&sandbox, 3, &["--keep", "1"]);
     assert!(!record.exists() && !archive.exists(), "it is settled now");
+}
+
+#[test]
+fn a_damaged_database_is_not_backed_up_and_pushes_no_good_backup_out() {
+    let sandbox = Sandbox::at("008");
+    sandbox.add_users(&[("ann", "ADMIN")]);
+    sandbox.run(&["backup"]).expect_code(0);
+    let good = sandbox.archives();
+    let mut bytes = fs::read(sandbox.database()).unwrap();
+    let size = bytes.len();
+    bytes[size - 8192..size - 4096].fill(0xA5);
+    fs::write(sandbox.database(), bytes).unwrap();
+    for _ in 0..3 {
+        let run = sandbox.run(&["backup", "--keep", "1"]).expect_code(4);
+        assert!(run.stderr.contains("is damaged"), "{}", run.stderr);
+    }
+    assert_eq!(sandbox.archives(), good);
+    sandbox
+        .run(&["restore", "latest", "--yes", "--keep", "1"])
+        .expect_code(0);
+    assert_eq!(sandbox.query("PRAGMA integrity_check"), ["ok"]);
+    assert!(
+        good[0].exists(),
+        "the copy of the damaged one did not push it out"
+    );
+}
+
+#[test]
+fn latest_says_of_which_databases_the_backups_are_when_none_is_of_this_one() {
+    let sandbox = Sandbox::at("008");
+    sandbox.run(&["backup"]).expect_code(0);
+    fs::create_dir(sandbox.path("vol")).unwrap();
+    fs::rename(sandbox.database(), sandbox.path("vol/fastflow.db")).unwrap();
+    let database = ["--database", "vol/fastflow.db"];
+    let run = sandbox
+        .run(&["restore", "latest", "--yes", database[0], database[1]])
+        .expect_code(7);
+    assert!(run.stderr.contains("data/fastflow.db"), "{}", run.stderr);
+    let archives = sandbox.archives();
+    let name = support::text(&archives[0]);
+    let (code, document) = sandbox.run_json(&["restore", name, "--yes", database[0], database[1]]);
+    assert_eq!(code, 0, "{document:#}");
+    let warning = document["warnings"][0]["message"].as_str().unwrap();
+    assert!(warning.contains("data/fastflow.db"), "{warning}");
+}
+
+#[test]
+fn latest_is_never_a_copy_of_an_empty_file() {
+    let sandbox = Sandbox::new();
+    fs::write(sandbox.database(), "").unwrap();
+    sandbox.run(&["run", "--create-if-missing"]).expect_code(0);
+    assert_eq!(sandbox.current(), "008");
+    sandbox.run(&["restore", "latest", "--yes"]).expect_code(7);
+    assert_eq!(sandbox.current(), "008");
 }
 
 #[test]

@@ -201,7 +201,9 @@ fn an_upgrade_that_deletes_the_parents_of_rows_is_a_foreign_key_failure() {
     );
     let document = fails(&sandbox, &["run"]);
     assert!(
-        message(&document).contains("sessions: 1 new row(s) refer to 'u1' in users"),
+        message(&document).contains(
+            "sessions: 1 row(s) refer to 'u1' in users, which is not there, and did not before"
+        ),
         "{}",
         message(&document)
     );
@@ -506,7 +508,7 @@ fn one_more_orphan_beside_old_ones_is_new() {
     );
     let document = fails(&sandbox, &["run"]);
     assert!(
-        message(&document).contains("1 new row(s) refer to 'gone'"),
+        message(&document).contains("1 row(s) refer to 'gone'"),
         "{}",
         message(&document)
     );
@@ -709,4 +711,32 @@ fn an_empty_or_missing_folder_of_migrations_is_refused() {
         .run(&["run", "--migrations", "nowhere"])
         .expect_code(2);
     assert!(run.stderr.contains("--migrations"), "{}", run.stderr);
+}
+
+#[test]
+fn sql_files_that_are_nearly_migrations_are_refused_and_not_passed_over() {
+    for name in [
+        "009-x.up.sql",
+        "009x.up.sql",
+        "x.sql",
+        "009_x.sql",
+        "v9_x.up.sql",
+    ] {
+        let sandbox = Sandbox::at("008");
+        std::fs::write(sandbox.migrations().join(name), "SELECT 1;").expect("a file");
+        let run = sandbox.run(&["run"]).expect_code(3);
+        assert!(run.stderr.contains(name), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn a_parameter_in_a_migration_is_refused_and_not_taken_for_null() {
+    let sandbox = filled();
+    add(&sandbox, "UPDATE users SET email = :email;");
+    let document = fails(&sandbox, &["run"]);
+    assert!(
+        message(&document).contains("':email'"),
+        "{}",
+        message(&document)
+    );
 }

@@ -712,3 +712,14 @@ fn a_folder_in_place_of_the_database_is_refused() {
     sandbox.run(&["restore", "latest", "--yes"]).expect_code(4);
     assert!(sandbox.database().is_dir());
 }
+
+#[test]
+fn a_file_that_was_lost_comes_back_in_wal_mode_when_it_was_in_wal_mode() {
+    let sandbox = Sandbox::at("008");
+    sandbox.use_wal();
+    sandbox.run(&["backup"]).expect_code(0);
+    fs::remove_file(sandbox.database()).unwrap();
+    sandbox.run(&["restore", "latest", "--yes"]).expect_code(0);
+    assert_eq!(sandbox.query("PRAGMA journal_mode"), ["wal"]);
+    assert_eq!(sandbox.current(), "008");
+}

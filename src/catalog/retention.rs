@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::{
-    ARCHIVE, Catalog, DRAFT, JobRecord, RECORD, RECORD_DRAFT, SNAPSHOT, UNPACKED, discard_database,
+    ARCHIVE, Catalog, DRAFT, JobRecord, Purpose, RECORD, RECORD_DRAFT, SNAPSHOT, UNPACKED,
+    discard_database,
 };
 use crate::error::Result;
 use crate::storage;
@@ -44,10 +45,16 @@ impl Catalog {
             .collect();
         let (mut ours, _) = self.backups()?;
         ours.retain(|backup| Path::new(&backup.manifest.source) == self.database);
+        // Copies that restores made of what they replaced may be of damaged databases, so they do not count as good.
+        let newest_good = ours
+            .iter()
+            .rfind(|backup| backup.manifest.purpose != Purpose::BeforeRestore)
+            .map(|backup| backup.path.clone());
         let surplus = ours.len().saturating_sub(keep.max(1));
         let mut removed = Vec::new();
         for backup in ours.into_iter().take(surplus) {
-            if spared == Some(&backup.path) || needed.contains(&backup.path) {
+            let is_used = spared == Some(&backup.path) || needed.contains(&backup.path);
+            if is_used || newest_good.as_ref() == Some(&backup.path) {
                 continue;
             }
             let stem = storage::name_of(&backup.path);

@@ -6,6 +6,9 @@ use super::{ARCHIVE, Backup, Catalog, Manifest, Purpose, read_backup};
 use crate::error::{Error, Result};
 use crate::storage::{self, PathKind};
 
+/// The revision of a database in which nothing was ever applied.
+const NOTHING: &str = "none";
+
 impl Catalog {
     /// The backup that a user named: a path, an id, the beginning of a name, or `latest`.
     pub fn select(&self, wanted: &str) -> Result<Backup> {
@@ -19,17 +22,21 @@ impl Catalog {
     }
 
     /// The newest of this database. What a restore replaced is not meant: a second `restore latest` would undo the
-    /// first. One that is damaged is not passed over in silence: older rows would take its place.
+    /// first; nor is a copy of nothing. One that is damaged is not passed over in silence: older rows would take its place.
     fn latest(&self) -> Result<Backup> {
         let (good, bad) = self.backups()?;
-        let ours = |backup: &Backup| {
-            Path::new(&backup.manifest.source) == self.database
-                && backup.manifest.purpose != Purpose::BeforeRestore
+        let counts = |backup: &&Backup| {
+            backup.manifest.purpose != Purpose::BeforeRestore && backup.manifest.from != NOTHING
         };
-        let newest = good
-            .into_iter()
-            .rfind(ours)
-            .ok_or_else(|| self.none("latest", Vec::new()))?;
+        let is_ours = |backup: &&Backup| Path::new(&backup.manifest.source) == self.database;
+        let newest = good.iter().filter(counts).rfind(is_ours).cloned();
+        let newest = newest.ok_or_else(|| {
+            let others = good
+                .iter()
+                .filter(counts)
+                .map(|backup| format!("{} of {}", backup.manifest.id, backup.manifest.source));
+            self.none("latest", others.collect())
+        })?;
         match bad
             .into_iter()
             .rfind(|error| path_of(error) > Some(newest.path.as_path()))

@@ -6,8 +6,8 @@ use serde_json::json;
 use super::Outcome;
 use super::current::origin;
 use super::open::open;
-use crate::catalog::Catalog;
-use crate::enums::EnumMap;
+use crate::catalog::{Catalog, JobKind, JobRecord};
+use crate::enums::{EnumMap, Survey};
 use crate::error::{Error, Result};
 use crate::history::History;
 use crate::job::Context;
@@ -30,6 +30,9 @@ struct Finding {
     level: Level,
     subject: &'static str,
     message: String,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
 }
 
 #[derive(Default)]
@@ -44,6 +47,7 @@ impl Examination {
             level,
             subject,
             message: message.into(),
+            hint: None,
         });
     }
 
@@ -60,11 +64,12 @@ impl Examination {
         match result {
             Ok(value) => Some(value),
             Err(error) => {
-                self.add(
-                    Level::Bad,
+                self.findings.push(Finding {
+                    level: Level::Bad,
                     subject,
-                    format!("{error}\n{:>16}{}", "", error.hint()),
-                );
+                    message: error.to_string(),
+                    hint: Some(error.hint()),
+                });
                 self.failure.get_or_insert(error);
                 None
             }
@@ -99,17 +104,22 @@ pub(super) async fn doctor(context: Context<'_>) -> Outcome {
 }
 
 fn text(findings: &[Finding]) -> String {
-    findings
-        .iter()
-        .map(|finding| {
-            let mark = match finding.level {
-                Level::Ok => "ok  ",
-                Level::Note => "note",
-                Level::Bad => "BAD ",
-            };
-            format!("{mark} {:<10} {}\n", finding.subject, finding.message)
-        })
-        .collect()
+    let mut text = String::new();
+    for finding in findings {
+        let mark = match finding.level {
+            Level::Ok => "ok  ",
+            Level::Note => "note",
+            Level::Bad => "BAD ",
+        };
+        text.push_str(&format!(
+            "{mark} {:<10} {}\n",
+            finding.subject, finding.message
+        ));
+        if let Some(hint) = &finding.hint {
+            text.push_str(&format!("{:<16}next: {hint}\n", ""));
+        }
+    }
+    text
 }
 
 fn look_at_locks(context: &Context<'_>, exam: &mut Examination) {
@@ -155,14 +165,9 @@ fn look_at_jobs(context: &Context<'_>, exam: &mut Examination) {
     let Some(records) = exam.take("jobs", catalog.own_records()) else {
         return;
     };
+    let is_running = !matches!(JobLock::holder(&context.settings.database), Ok(None));
     for record in records.iter().filter(|record| record.outcome.is_none()) {
-        exam.note(
-            "jobs",
-            format!(
-                "job {} ({} -> {}, pid {}) runs or was cut short; the next run puts it right",
-                record.id, record.manifest.from, record.manifest.to, record.pid
-            ),
-        );
+        look_at_open_job(record, is_running, exam);
     }
     if let Some((good, bad)) = exam.take("backups", catalog.backups()) {
         match good.last() {
@@ -180,6 +185,31 @@ fn look_at_jobs(context: &Context<'_>, exam: &mut Examination) {
         for error in bad {
             exam.note("backups", error.to_string());
         }
+    }
+}
+
+fn look_at_open_job(record: &JobRecord, is_running: bool, exam: &mut Examination) {
+    let (from, to) = (&record.manifest.from, &record.manifest.to);
+    let job = format!("job {} ({from} -> {to}, pid {})", record.id, record.pid);
+    if is_running {
+        exam.note("jobs", format!("{job} is running"));
+    } else if record.kind == JobKind::NonTransactional {
+        let message = format!(
+            "{job} was cut short halfway: the database is between {from} and {to}; `safestep run` puts it right"
+        );
+        let differences = Vec::new();
+        exam.take::<()>(
+            "jobs",
+            Err(Error::Unplaceable {
+                message,
+                differences,
+            }),
+        );
+    } else {
+        exam.note(
+            "jobs",
+            format!("{job} was cut short; the next run settles it"),
+        );
     }
 }
 
@@ -257,9 +287,29 @@ async fn look_at_revision(
             exam.note("drift", line);
         }
     }
-    let enums = enum_findings(context, connection).await;
-    for line in exam.take("enums", enums).unwrap_or_default() {
-        exam.note("enums", line);
+    let enums = survey_enums(context, connection).await;
+    let Some(survey) = exam.take("enums", enums) else {
+        return;
+    };
+    for change in &survey.changes {
+        exam.note(
+            "enums",
+            format!(
+                "{}.{}: {} with '{}' will become '{}'",
+                change.table,
+                change.column,
+                amount(change.rows, "row"),
+                change.from,
+                change.to
+            ),
+        );
+    }
+    for kept in &survey.kept {
+        exam.note("enums", kept.to_string());
+    }
+    if !survey.unknown.is_empty() {
+        let problems = survey.unknown;
+        exam.take::<()>("enums", Err(Error::UnknownEnumValues { problems }));
     }
 }
 
@@ -281,24 +331,8 @@ async fn drift(
     }))
 }
 
-async fn enum_findings(context: &Context<'_>, connection: &mut Connection) -> Result<Vec<String>> {
+async fn survey_enums(context: &Context<'_>, connection: &mut Connection) -> Result<Survey> {
     let map = EnumMap::read(&context.settings.migrations)?;
     let found = schema::read(connection).await?;
-    let survey = map.survey(connection, &found).await?;
-    let changes = survey.changes.iter().map(|change| {
-        format!(
-            "{}.{}: {} with '{}' will become '{}'",
-            change.table,
-            change.column,
-            amount(change.rows, "row"),
-            change.from,
-            change.to
-        )
-    });
-    let unknown = survey
-        .unknown
-        .iter()
-        .chain(&survey.kept)
-        .map(ToString::to_string);
-    Ok(changes.chain(unknown).collect())
+    map.survey(connection, &found).await
 }

@@ -21,7 +21,12 @@ pub(super) async fn history(context: Context<'_>) -> Result<Answer> {
         Err(Error::DatabaseMissing { .. }) => None,
         Err(error) => return Err(error),
     };
-    let mut text = String::new();
+    let database = &context.settings.database;
+    let mut text = if database.exists() {
+        String::new()
+    } else {
+        format!("There is no database at {} yet.\n", database.display())
+    };
     let mut list = Vec::new();
     for migration in migrations.all() {
         let applied = Some(migration.version) <= current;

@@ -44,9 +44,10 @@ fn confirmed(context: &Context<'_>, backup: &Backup) -> Result<bool> {
     }
     let manifest = &backup.manifest;
     let question = format!(
-        "Replace {} by the backup {} of {} (revision {}, {})?\nWhat is there now is backed up first. [yes/no] ",
+        "Replace {} by the backup {} (made of {} at {}, revision {}, {})?\nWhat is there now is backed up first. [yes/no] ",
         context.settings.database.display(),
         manifest.id,
+        manifest.source,
         manifest.created_at,
         manifest.from,
         bytes(manifest.size_bytes)

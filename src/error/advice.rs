@@ -20,10 +20,11 @@ impl Error {
                 format!("Name one of: {}.", candidates.join(", "))
             }
             Self::Migrations { .. } => {
-                "Put the files right and run the same command again; the database was not touched.".into()
+                "Put the files right and run the same command again.".into()
             }
             Self::DatabaseMissing { .. } => "Most often the volume is not mounted: check the mount and the path. \
-                 For a new installation add --create-if-missing."
+                 If the file was lost: `safestep restore latest`. For a new \
+                 installation: `safestep run --create-if-missing`."
                 .into(),
             Self::NotADatabase { .. } => "Check the path. If this is where the database should be, put a backup back: \
                  `safestep restore latest`."

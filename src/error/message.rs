@@ -88,6 +88,18 @@ impl fmt::Display for Error {
                 write!(f, "there is no backup '{wanted}' in {}", folder.display())
             }
             Self::NoSuchBackup {
+                wanted,
+                folder,
+                candidates,
+            } if wanted == "latest" => {
+                write!(
+                    f,
+                    "none of the backups in {} is of this database; to use another one, name it",
+                    folder.display()
+                )?;
+                lines(f, candidates)
+            }
+            Self::NoSuchBackup {
                 wanted, candidates, ..
             } => {
                 write!(f, "'{wanted}' names more than one backup")?;

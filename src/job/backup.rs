@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::keep::{self, Keeping};
+use super::recover::recover;
 use super::report::Report;
 use super::{Context, Phases};
 use crate::catalog::Purpose;
@@ -34,6 +35,8 @@ async fn go(context: &Context<'_>, phases: &mut Phases<'_>, report: &mut Report)
     phases.begin("job lock", report);
     let _lock = context.job_lock().await?;
     let _catalog = context.catalog_lock().await?;
+    let migrations = Migrations::read(&context.settings.migrations).ok();
+    recover(context, migrations.as_ref(), report).await?;
     phases.begin("snapshot", report);
     // Not read-only: a hot journal may have to be rolled back first.
     let mut live =

@@ -8,7 +8,7 @@ use super::report::Report;
 use super::run::{Before, Goal, Run};
 use super::work::{Changed, Work};
 use super::{Context, draft};
-use crate::catalog::Outcome;
+use crate::catalog::{JobKind, Outcome};
 use crate::clock::Stopwatch;
 use crate::error::{Error, Problem, Result};
 use crate::history::History;
@@ -32,8 +32,22 @@ pub async fn migrate(context: Context<'_>, goal: &Goal, report: &mut Report) -> 
     };
     if result.is_err() {
         report.outcome = "failed";
+        report.cut_short = cut_short(&context);
     }
     result
+}
+
+/// A job outside a transaction that was cut short and that this one could not put right either.
+fn cut_short(context: &Context<'_>) -> Option<String> {
+    let records = context.catalog().own_records().ok()?;
+    let open = records
+        .into_iter()
+        .find(|record| record.outcome.is_none() && record.kind == JobKind::NonTransactional)?;
+    let manifest = open.manifest;
+    Some(format!(
+        "Job {} was cut short halfway: the database is BETWEEN {} and {}. Do not start the application before the next run has put it right.",
+        open.id, manifest.from, manifest.to
+    ))
 }
 
 async fn go(run: &mut Run<'_>) -> Result<()> {
@@ -59,7 +73,7 @@ async fn go(run: &mut Run<'_>) -> Result<()> {
     run.phase("job lock");
     let _lock = context.job_lock().await?;
     let _catalog = context.catalog_lock().await?;
-    recover(&context, &run.migrations, run.report).await?;
+    recover(&context, Some(&run.migrations), run.report).await?;
     let looked = look(run).await?.is_some_and(|look| look.non_transactional);
     // The look may have been impossible, or another migrator came after it: only the plan under the lock counts.
     for exclusive in [looked, !looked] {

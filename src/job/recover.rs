@@ -13,7 +13,7 @@ use crate::sqlite::{self, Access, Begin, Connection};
 /// Goes through the records of this database. The caller holds the job lock and the folder's lock.
 pub(super) async fn recover(
     context: &Context<'_>,
-    migrations: &Migrations,
+    migrations: Option<&Migrations>,
     report: &mut Report,
 ) -> Result<()> {
     let catalog = context.catalog();
@@ -28,15 +28,16 @@ pub(super) async fn recover(
 
 async fn settle(
     context: &Context<'_>,
-    migrations: &Migrations,
+    migrations: Option<&Migrations>,
     record: &JobRecord,
     report: &mut Report,
 ) -> Result<()> {
     context.require_database()?;
     let (outcome, text) = match record.kind {
-        JobKind::Transactional | JobKind::Restore => (
+        JobKind::Transactional => after_transaction(context, record).await?,
+        JobKind::Restore => (
             "cut_short",
-            "SQLite's journal finished or undid it, as its one transaction was committed or not",
+            "the restore was done wholly or not at all".to_owned(),
         ),
         JobKind::NonTransactional => {
             undo_non_transactional(context, migrations, record, report).await?
@@ -54,13 +55,33 @@ async fn settle(
         .close(&slot.record(), Outcome::now(outcome, None))
 }
 
+/// Opening the database has SQLite roll back what was not committed.
+async fn after_transaction(
+    context: &Context<'_>,
+    record: &JobRecord,
+) -> Result<(&'static str, String)> {
+    let mut live =
+        Connection::open(context.database(), Access::ReadWrite, context.interrupt).await?;
+    sqlite::begin_reading(&mut live, context.deadline(), context.interrupt).await?;
+    let committed = says_committed(&mut live, record).await;
+    live.close().await?;
+    Ok(if committed {
+        ("completed", "it had been committed".to_owned())
+    } else {
+        (
+            "cut_short",
+            "nothing of it remains in the database".to_owned(),
+        )
+    })
+}
+
 /// Such a job stopped between two statements: it is complete when its history says so, and is undone otherwise.
 async fn undo_non_transactional(
     context: &Context<'_>,
-    migrations: &Migrations,
+    migrations: Option<&Migrations>,
     record: &JobRecord,
     report: &mut Report,
-) -> Result<(&'static str, &'static str)> {
+) -> Result<(&'static str, String)> {
     let snapshot = context.catalog().slot_of(record).snapshot();
     let mut live =
         Connection::open(context.database(), Access::Exclusive, context.interrupt).await?;
@@ -79,11 +100,11 @@ async fn undo_non_transactional(
     sqlite::rollback(&mut live).await?;
     if complete {
         live.close().await?;
-        return Ok(("completed", "it had been completed"));
+        return Ok(("completed", "it had been completed".to_owned()));
     }
     if unchanged {
         live.close().await?;
-        return Ok(("unchanged", "it had not changed anything yet"));
+        return Ok(("unchanged", "it had not changed anything yet".to_owned()));
     }
     let restorer = Restorer {
         snapshot,
@@ -96,17 +117,35 @@ async fn undo_non_transactional(
     context.interrupt.unshield();
     live.close().await?;
     report.proof = Some(restored?);
-    Ok(("restored", "its snapshot was put back"))
+    let kept = report.backup.as_ref().map_or_else(String::new, |backup| {
+        format!(
+            "; what was there, with everything written since, is backup {}",
+            backup.id
+        )
+    });
+    Ok(("restored", format!("its snapshot was put back{kept}")))
 }
 
-async fn is_complete(live: &mut Connection, migrations: &Migrations, record: &JobRecord) -> bool {
-    match History::read(live, migrations).await {
-        Ok(history) => history.in_step && version_name(history.current) == record.manifest.to,
-        // The files are others by now; the row that the job's last transaction wrote is there or not.
-        Err(_) => history::last_recorded(live)
-            .await
-            .is_ok_and(|last| last.is_some() && version_name(last) == record.manifest.to),
+async fn is_complete(
+    live: &mut Connection,
+    migrations: Option<&Migrations>,
+    record: &JobRecord,
+) -> bool {
+    let read = match migrations {
+        Some(migrations) => History::read(live, migrations).await.ok(),
+        None => None,
+    };
+    if let Some(history) = read {
+        return history.in_step && version_name(history.current) == record.manifest.to;
     }
+    // The files are others by now; the row that the job's last transaction wrote is there or not.
+    says_committed(live, record).await
+}
+
+async fn says_committed(live: &mut Connection, record: &JobRecord) -> bool {
+    history::last_recorded(live)
+        .await
+        .is_ok_and(|last| last.is_some() && version_name(last) == record.manifest.to)
 }
 
 /// A raw snapshot that is left over becomes a proper backup.

@@ -31,6 +31,8 @@ pub struct Report {
     pub proof: Option<Proof>,
     /// What was found of earlier jobs that were cut short, and what was done about it.
     pub recovered: Vec<String>,
+    /// On failure: an earlier job that was cut short halfway and could not be put right yet.
+    pub cut_short: Option<String>,
     /// How long each phase took.
     pub phases: Vec<Phase>,
     /// How long writers were kept out, in milliseconds.

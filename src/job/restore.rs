@@ -40,6 +40,7 @@ async fn go(
         // For the lock file as well.
         storage::make_folder(&storage::folder_of(context.database()))?;
     }
+    warn_of_another_source(context, backup, report);
     phases.begin("job lock", report);
     let _lock = context.job_lock().await?;
     let _catalog = context.catalog_lock().await?;
@@ -72,6 +73,16 @@ async fn go(
     catalog
         .prune(context.settings.keep, Some(&used))
         .map(|_| ())
+}
+
+fn warn_of_another_source(context: &Context<'_>, backup: &Backup, report: &mut Report) {
+    let source = &backup.manifest.source;
+    if Path::new(source) != context.database() {
+        report.warnings.push(Problem::new(
+            backup.manifest.id.clone(),
+            format!("this backup was made of {source}"),
+        ));
+    }
 }
 
 /// A right checksum over the wrong bytes: the archive was not made by this program.
@@ -124,7 +135,7 @@ async fn over_live_or_in_place(
                 mode: 0o600,
                 ..backup.manifest.ownership
             };
-            restorer.replace_file(context.database(), ownership)
+            replace(context, backup, restorer, ownership).await
         }
         Err(Error::NotADatabase { .. } | Error::Corrupt { .. }) => {
             phases.begin("restore", report);
@@ -138,10 +149,29 @@ async fn over_live_or_in_place(
                     kept.display()
                 ),
             ));
-            restorer.replace_file(context.database(), storage::ownership(context.database())?)
+            let ownership = storage::ownership(context.database())?;
+            replace(context, backup, restorer, ownership).await
         }
         Err(other) => Err(other),
     }
+}
+
+/// A new file in the journal mode that the database was in.
+async fn replace(
+    context: &Context<'_>,
+    backup: &Backup,
+    restorer: &Restorer<'_>,
+    ownership: Ownership,
+) -> Result<Proof> {
+    let proof = restorer.replace_file(context.database(), ownership)?;
+    if backup.manifest.journal_mode == "wal" {
+        let mut live =
+            Connection::open(context.database(), Access::ReadWrite, context.interrupt).await?;
+        live.run("go back to WAL mode", "PRAGMA journal_mode = WAL")
+            .await?;
+        live.close().await?;
+    }
+    Ok(proof)
 }
 
 /// The live database, with its first page proven readable; `None` where there is no file.
@@ -215,6 +245,7 @@ pub(super) async fn put_over(
         }
         Source::Itself => take_safety(context, live).await?,
     };
+    report.from = Some(safety.manifest.from.clone());
     let catalog = context.catalog();
     let record = catalog.new_record(&safety.slot, JobKind::Restore, &safety.manifest);
     record.write(&safety.slot.record())?;

@@ -98,12 +98,10 @@ fn take_file(
 
 /// `None` for files that are no migrations: `schema.sql`, `enums.toml`, a README.
 fn parse_name(file: &str) -> std::result::Result<Option<(i64, String, Direction)>, String> {
-    let Some((number, rest)) = file
-        .strip_suffix(".sql")
-        .and_then(|name| name.split_once('_'))
-    else {
+    let Some(name) = file.strip_suffix(".sql").filter(|name| *name != "schema") else {
         return Ok(None);
     };
+    let (number, rest) = name.split_once('_').unwrap_or(("", name));
     if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err("a migration's name is <number>_<name>.up.sql or .down.sql".into());
     }
@@ -185,22 +183,21 @@ fn join(pairs: BTreeMap<i64, Pair>, problems: &mut Vec<Problem>) -> Vec<Migratio
                     down: down.script,
                 });
             }
-            (up, down) => {
-                problems
-                    .extend(lonely(up.as_ref(), "down").or_else(|| lonely(down.as_ref(), "up")));
-            }
+            (Some(up), None) => find_lonely(&up, ".up.sql", ".down.sql", problems),
+            (None, Some(down)) => find_lonely(&down, ".down.sql", ".up.sql", problems),
+            (None, None) => {}
         }
     }
     list
 }
 
-fn lonely(found: Option<&Found>, missing: &str) -> Option<Problem> {
-    found.map(|found| {
-        Problem::new(
-            storage::name_of(&found.script.path),
-            format!("its .{missing}.sql is missing"),
-        )
-    })
+/// The other file is missing, unless it was refused already.
+fn find_lonely(found: &Found, own: &str, other: &str, problems: &mut Vec<Problem>) {
+    let name = storage::name_of(&found.script.path);
+    let twin = name.replace(own, other);
+    if !problems.iter().any(|problem| problem.subject == twin) {
+        problems.push(Problem::new(name, format!("its {twin} is missing")));
+    }
 }
 
 fn find_gaps(list: &[Migration], problems: &mut Vec<Problem>) {

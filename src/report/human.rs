@@ -60,6 +60,11 @@ fn success(text: &mut String, report: &Report) {
     let _ = match report.outcome {
         "nothing_to_do" => writeln!(text, "Nothing to do: {database} is at {to}."),
         "created" => writeln!(text, "Done: {database} was created and is at {to}."),
+        "normalised" => writeln!(
+            text,
+            "Done: enum values of {database} were normalised; it is still at {to}. Writers were locked out for {} ms.",
+            report.blocked_ms
+        ),
         "restored" => writeln!(
             text,
             "Done: {database} holds the backup again (revision {to})."
@@ -71,7 +76,7 @@ fn success(text: &mut String, report: &Report) {
         ),
         _ => writeln!(
             text,
-            "Done: {database} went from {} to {to}. Writers waited {} ms.",
+            "Done: {database} went from {} to {to}. Writers were locked out for {} ms.",
             report.from.as_deref().unwrap_or(""),
             report.blocked_ms
         ),
@@ -145,6 +150,10 @@ fn state(error: &Error, answer: Option<&Answer>) -> Option<String> {
         .and_then(|answer| answer.facts.get("proof"))
         .filter(|proof| !proof.is_null());
     let from = answer.and_then(|answer| answer.facts.get("from")?.as_str());
+    let cut_short = answer.and_then(|answer| answer.facts.get("cut_short")?.as_str());
+    if let Some(cut_short) = cut_short {
+        return Some(cut_short.to_owned());
+    }
     match (error.exit_code(), proof) {
         (6, _) => None,
         (_, Some(proof)) => Some(proven_state(proof, from)),

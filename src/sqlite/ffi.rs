@@ -194,6 +194,16 @@ impl Statement<'_> {
         }
     }
 
+    /// The name of the first parameter that waits for a value, `?` where it has none.
+    pub(super) fn first_parameter(&self) -> Option<String> {
+        // SAFETY: the statement is live; the name belongs to it and is copied at once.
+        unsafe {
+            let count = sys::sqlite3_bind_parameter_count(self.raw);
+            let name = sys::sqlite3_bind_parameter_name(self.raw, 1);
+            (count > 0).then(|| if name.is_null() { "?" } else { text(name) }.to_owned())
+        }
+    }
+
     /// Back to the start, parameters kept.
     pub(super) fn reset(&mut self) {
         // SAFETY: the statement is live; the code repeats what `step` has returned already.

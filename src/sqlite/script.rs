@@ -58,6 +58,9 @@ fn run_all(raw: &Raw<'_>, sql: &str) -> std::result::Result<usize, ScriptFailure
             .prepare(rest)
             .map_err(|failure| place(failure, raw.error_offset()))?;
         if let Some(mut statement) = statement {
+            if let Some(name) = statement.first_parameter() {
+                return Err(place(parameter(&name), None));
+            }
             while statement.step().map_err(|failure| place(failure, None))? {}
             count += 1;
         }
@@ -67,6 +70,14 @@ fn run_all(raw: &Raw<'_>, sql: &str) -> std::result::Result<usize, ScriptFailure
         start += consumed;
     }
     Ok(count)
+}
+
+/// SQLite would take the parameter for NULL.
+fn parameter(name: &str) -> SqliteFailure {
+    SqliteFailure {
+        code: 0,
+        message: format!("it contains the parameter '{name}', which has no value here"),
+    }
 }
 
 fn locate(
@@ -141,6 +152,16 @@ mod tests {
         assert_eq!((failed.statement, failed.line), (2, 6));
         assert_eq!(failed.excerpt, "INSERT INTO t VALUES (nope)");
         assert!(failed.failure.message.contains("nope"));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_parameter_is_refused_and_not_taken_for_null() {
+        for parameter in [":tier", "?", "@a", "$b"] {
+            let sql = format!("CREATE TABLE t (a);\nINSERT INTO t VALUES ({parameter});");
+            let failed = run_in_memory(&sql).await.expect_err("refused");
+            assert_eq!((failed.statement, failed.line), (2, 2));
+            assert!(failed.failure.message.contains(parameter), "{failed:?}");
+        }
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -108,10 +108,7 @@ pub fn make_folder(path: &Path) -> Result<()> {
         .mode(PRIVATE_FOLDER)
         .create(path)
         .map_err(Error::io("create the folder", path))?;
-    missing
-        .into_iter()
-        .rev()
-        .try_for_each(|made| sync_folder_of(made))
+    missing.into_iter().rev().try_for_each(sync_folder_of)
 }
 
 /// Creates a private file that must not exist yet.

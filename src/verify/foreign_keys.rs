@@ -49,7 +49,7 @@ impl ForeignKeys {
             Some(Problem::new(
                 child,
                 format!(
-                    "{count} new row(s) refer to {values} in {parent}, which is not there (foreign key violation)"
+                    "{count} row(s) refer to {values} in {parent}, which is not there, and did not before (new foreign key violation)"
                 ),
             ))
         });

@@ -1,0 +1,103 @@
+//! A job outside a transaction that was killed halfway, and everything that a person may type before the next run.
+#![allow(clippy::expect_used)]
+
+mod support;
+
+use std::fs;
+
+use rustix::process::Signal;
+use support::{Sandbox, block_on, connect, files_ending, send, wait_until};
+
+const ENDLESS: &str = "-- no-transaction\nCREATE TABLE half (a);\nDELETE FROM pipelines;\nCREATE TABLE third_statement (a);\n\
+    INSERT INTO half WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n WHERE i < 0;\n";
+
+/// A database whose job was killed when its first two statements were committed. Also what it held before.
+fn killed_halfway() -> (Sandbox, String) {
+    let sandbox = Sandbox::at("head");
+    sandbox.sql(
+        "INSERT INTO pipelines (pipeline_name, has_requirements, total_runs, successful_runs, failed_runs, webhook_runs) \
+         VALUES ('etl', 1, 2, 1, 1, 0)",
+    );
+    let before = sandbox.content();
+    sandbox.add_migration("009_halfway", ENDLESS);
+    let job = sandbox.spawn(&["run"]);
+    wait_until("two statements to be committed", || {
+        // The third one can be seen in the file when the two before it are committed.
+        let bytes = fs::read(sandbox.database()).expect("database");
+        bytes.windows(15).any(|window| window == b"third_statement")
+    });
+    send(&job, Signal::KILL);
+    job.wait_with_output().expect("it ends");
+    assert_ne!(sandbox.content(), before, "the database is halfway");
+    (sandbox, before)
+}
+
+fn withdraw_the_migration(sandbox: &Sandbox) {
+    for file in ["009_halfway.up.sql", "009_halfway.down.sql"] {
+        fs::remove_file(sandbox.migrations().join(file)).expect("the file");
+    }
+}
+
+#[test]
+fn a_backup_is_never_of_a_state_halfway() {
+    let (sandbox, before) = killed_halfway();
+    let (code, document) = sandbox.run_json(&["backup"]);
+    assert_eq!(code, 0, "{document:#}");
+    assert_eq!(
+        document["recovered"].as_array().map(Vec::len),
+        Some(2),
+        "{document:#}"
+    );
+    assert!(sandbox.content() == before, "it was put right first");
+    sandbox.run(&["restore", "latest", "--yes"]).expect_code(0);
+    assert!(sandbox.content() == before);
+}
+
+#[test]
+fn a_run_that_cannot_put_it_right_yet_says_that_the_database_is_halfway() {
+    let (sandbox, before) = killed_halfway();
+    withdraw_the_migration(&sandbox);
+    block_on(async {
+        let mut holder = connect(&sandbox.database()).await;
+        sqlx::raw_sql("BEGIN IMMEDIATE")
+            .execute(&mut holder)
+            .await
+            .expect("the lock");
+        let run = sandbox
+            .run(&["run", "--lock-timeout", "300ms"])
+            .expect_code(75);
+        assert!(run.stderr.contains("BETWEEN 008 and 009"), "{}", run.stderr);
+        assert!(!run.stderr.contains("is unchanged"), "{}", run.stderr);
+        sqlx::raw_sql("ROLLBACK")
+            .execute(&mut holder)
+            .await
+            .expect("rollback");
+    });
+    sandbox.run(&["run"]).expect_code(0);
+    assert!(sandbox.content() == before);
+}
+
+#[test]
+fn doctor_calls_it_bad_and_the_next_run_names_the_backup_of_what_was_there() {
+    let (sandbox, before) = killed_halfway();
+    withdraw_the_migration(&sandbox);
+    let run = sandbox.run(&["doctor"]).expect_code(4);
+    assert!(run.stdout.contains("BAD  jobs"), "{}", run.stdout);
+    assert!(run.stdout.contains("between 008 and 009"), "{}", run.stdout);
+    let (code, document) = sandbox.run_json(&["run"]);
+    assert_eq!(code, 0, "{document:#}");
+    let line = document["recovered"][0].as_str().expect("a line");
+    let archives = files_ending(&sandbox.backups(), ".tar.gz");
+    let kept = archives
+        .iter()
+        .map(|path| path.to_string_lossy().into_owned())
+        .find(|name| name.contains("-restore_"))
+        .expect("a backup of what was there");
+    let id = kept
+        .trim_end_matches(".tar.gz")
+        .rsplit('_')
+        .next()
+        .expect("an id");
+    assert!(line.contains(&format!("is backup {id}")), "{line}");
+    assert!(sandbox.content() == before);
+}
