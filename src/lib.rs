@@ -12,6 +12,7 @@ pub mod monitor;
 pub mod storage;
 pub mod sqlite;
 pub mod archive;
+pub mod grammar;
 
 // What a database should be, and what it is.
 pub mod migration;
