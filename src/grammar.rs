@@ -107,6 +107,28 @@ pub fn unquoted(word: &str) -> String {
         .unwrap_or_else(|| word.to_owned())
 }
 
+/// A name as it is written in a statement: with quotes only where SQLite needs them.
+#[must_use]
+pub fn identifier(name: &str) -> String {
+    let mut scanner = Scanner::new(Tokenizer::new());
+    let is_plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    let is_one_word = matches!(
+        scanner.scan(name.as_bytes()),
+        Ok((_, Some((word, TokenType::TK_ID)), _)) if word.len() == name.len()
+    );
+    if is_plain && is_one_word {
+        name.to_owned()
+    } else {
+        format!("\"{}\"", name.replace('"', "\"\""))
+    }
+}
+
+/// A text as a string literal.
+#[must_use]
+pub fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
 /// What a CREATE TABLE says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableText {
@@ -397,6 +419,35 @@ mod tests {
         let kinds: Vec<Kind> = table.constraints.iter().map(|c| c.kind).collect();
         assert_eq!(kinds, [Kind::Unique, Kind::Check]);
         assert_eq!(table.columns[1].declared_type, "numeric ( 10 , 2 )");
+    }
+
+    #[test]
+    fn names_get_quotes_where_they_need_them() {
+        let names = [
+            "users",
+            "t",
+            "_a1",
+            "key",
+            "a b",
+            "1st",
+            "say \"x\"",
+            "größe",
+            "",
+        ];
+        let written: Vec<String> = names.iter().map(|name| identifier(name)).collect();
+        let expected = [
+            "users",
+            "t",
+            "_a1",
+            "\"key\"",
+            "\"a b\"",
+            "\"1st\"",
+            "\"say \"\"x\"\"\"",
+            "\"größe\"",
+            "\"\"",
+        ];
+        assert_eq!(written, expected);
+        assert_eq!(literal("it's"), "'it''s'");
     }
 
     #[test]

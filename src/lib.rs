@@ -20,6 +20,7 @@ pub mod schema;
 pub mod history;
 pub mod enums;
 pub mod verify;
+pub mod autogenerate;
 
 // Copies, changes, and the way back.
 pub mod catalog;
