@@ -155,6 +155,8 @@ pub struct ColumnText {
     pub constraints: Vec<Constraint>,
     /// Its definition as it is written, from the name to the last constraint.
     pub text: String,
+    /// The byte offset behind it in the statement.
+    pub end: usize,
 }
 
 /// A constraint of a column or a table.
@@ -255,6 +257,22 @@ impl TableText {
 }
 
 impl ColumnText {
+    /// Whether it says the same as another, in whatever order.
+    #[must_use]
+    pub fn same_as(&self, other: &Self) -> bool {
+        self.unordered() == other.unordered()
+    }
+
+    /// Name, type and constraints in a form in which their order does not count.
+    #[must_use]
+    pub fn unordered(&self) -> (String, String, Vec<String>) {
+        (
+            self.name.to_ascii_lowercase(),
+            self.declared_type.clone(),
+            unordered(&self.constraints),
+        )
+    }
+
     /// Its constraint of a kind.
     #[must_use]
     pub fn constraint(&self, kind: Kind) -> Option<&Constraint> {
@@ -264,14 +282,33 @@ impl ColumnText {
     }
 }
 
+/// Constraints with their names, sorted.
+#[must_use]
+pub fn unordered(constraints: &[Constraint]) -> Vec<String> {
+    let mut list: Vec<String> = constraints.iter().map(Constraint::full_text).collect();
+    list.sort();
+    list
+}
+
+impl Constraint {
+    /// In canonical form, with its name.
+    #[must_use]
+    pub fn full_text(&self) -> String {
+        match &self.name {
+            Some(name) => format!("constraint {} {}", name.to_ascii_lowercase(), self.text),
+            None => self.text.clone(),
+        }
+    }
+}
+
 /// The first `count` items between the outermost parentheses: columns are always separated by commas.
-fn column_texts(sql: &str, count: usize) -> Result<Vec<String>> {
+fn column_texts(sql: &str, count: usize) -> Result<Vec<(String, usize)>> {
     let mut texts = Vec::new();
     let (mut depth, mut start, mut end) = (0_usize, None, 0);
     for word in words(sql)? {
         let splits = depth == 1 && matches!(word.canonical.as_str(), "," | ")");
         if let (true, Some(from)) = (splits && texts.len() < count, start) {
-            texts.push(sql[from..end].to_owned());
+            texts.push((sql[from..end].to_owned(), end));
             start = None;
         } else if depth >= 1 && start.is_none() {
             start = Some(word.start);
@@ -286,7 +323,7 @@ fn column_texts(sql: &str, count: usize) -> Result<Vec<String>> {
     Ok(texts)
 }
 
-fn column((definition, text): (&ColumnDefinition<'_>, String)) -> ColumnText {
+fn column((definition, (text, end)): (&ColumnDefinition<'_>, (String, usize))) -> ColumnText {
     ColumnText {
         name: unquoted(definition.col_name.0),
         declared_type: definition
@@ -295,6 +332,7 @@ fn column((definition, text): (&ColumnDefinition<'_>, String)) -> ColumnText {
             .map_or_else(String::new, canonical_node),
         constraints: definition.constraints.iter().map(of_column).collect(),
         text,
+        end,
     }
 }
 

@@ -37,7 +37,9 @@ impl World {
         run_script(&mut connection, script, Scope::NonTransactional)
             .await
             .expect("a connection")
-            .unwrap_or_else(|failed| panic!("the generator made a bad schema: {failed:?}\n{script}"));
+            .unwrap_or_else(|failed| {
+                panic!("the generator made a bad schema: {failed:?}\n{script}")
+            });
         Self { connection }
     }
 
@@ -55,7 +57,9 @@ impl World {
 
     /// The schema as SQLite tells it, and the texts without their layout.
     async fn facts(&mut self, free: bool) -> Vec<String> {
-        let mut facts = self.list(&PRAGMAS.replace("?1", if free { "1" } else { "0" })).await;
+        let mut facts = self
+            .list(&PRAGMAS.replace("?1", if free { "1" } else { "0" }))
+            .await;
         let texts = self
             .list("SELECT type || sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%' ORDER BY type, name")
             .await;
@@ -75,7 +79,10 @@ impl World {
             let keys = format!("SELECT quote({key}) FROM {} ORDER BY {key}", table.name);
             columns.insert("the key".to_owned(), self.list(&keys).await);
             for column in &table.columns {
-                let sql = format!("SELECT typeof(\"{0}\") || quote(\"{0}\") FROM {1} ORDER BY {key}", column.name, table.name);
+                let sql = format!(
+                    "SELECT typeof(\"{0}\") || quote(\"{0}\") FROM {1} ORDER BY {key}",
+                    column.name, table.name
+                );
                 columns.insert(column.name.clone(), self.list(&sql).await);
             }
             all.insert(table.name.clone(), columns);
@@ -84,11 +91,14 @@ impl World {
     }
 
     async fn sequences(&mut self) -> Vec<String> {
-        let exists = self.list("SELECT name FROM sqlite_schema WHERE name = 'sqlite_sequence'").await;
+        let exists = self
+            .list("SELECT name FROM sqlite_schema WHERE name = 'sqlite_sequence'")
+            .await;
         if exists.is_empty() {
             return Vec::new();
         }
-        self.list("SELECT name || seq FROM sqlite_sequence WHERE seq >= 99 ORDER BY name").await
+        self.list("SELECT name || seq FROM sqlite_sequence WHERE seq >= 99 ORDER BY name")
+            .await
     }
 }
 
@@ -116,9 +126,17 @@ fn sorted_if(free: bool, text: &str) -> String {
     }
     let open = text.find('(').unwrap_or(text.len());
     let close = text.rfind(')').unwrap_or(text.len());
-    let mut parts: Vec<&str> = text[open.min(close)..close].trim_start_matches('(').split(',').collect();
+    let mut parts: Vec<&str> = text[open.min(close)..close]
+        .trim_start_matches('(')
+        .split(',')
+        .collect();
     parts.sort_unstable();
-    format!("{}{}{}", &text[..open.min(close)], parts.join(","), &text[close..])
+    format!(
+        "{}{}{}",
+        &text[..open.min(close)],
+        parts.join(","),
+        &text[close..]
+    )
 }
 
 fn decisions(answers: &Answers, order: ColumnOrder) -> Decisions {
@@ -143,22 +161,46 @@ async fn case(seed: u64) -> (bool, bool) {
     let mut dice = Dice(seed);
     let from = random_schema(&mut dice);
     let (to, answers) = changed(&mut dice, &from);
-    let order = if dice.one_in(2) { ColumnOrder::Counts } else { ColumnOrder::Free };
+    let order = if dice.one_in(2) {
+        ColumnOrder::Counts
+    } else {
+        ColumnOrder::Free
+    };
     let inserts = rows(&mut dice, &from, &to, &answers);
     let free = order == ColumnOrder::Free;
 
     let mut world = World::new(&from.script()).await;
     let mut target = World::new(&to.script()).await;
-    let old = Blueprint::read(&mut world.connection).await.expect("a blueprint");
-    let new = Blueprint::read(&mut target.connection).await.expect("a blueprint");
+    let old = Blueprint::read(&mut world.connection)
+        .await
+        .expect("a blueprint");
+    let new = Blueprint::read(&mut target.connection)
+        .await
+        .expect("a blueprint");
     let drafted = draft(&old, &new, &decisions(&answers, order))
         .await
-        .unwrap_or_else(|error| panic!("seed {seed}: {error}\n{}\n---\n{}", from.script(), to.script()));
+        .unwrap_or_else(|error| {
+            panic!(
+                "seed {seed}: {error}\n{}\n---\n{}",
+                from.script(),
+                to.script()
+            )
+        });
     let Some(drafted) = drafted else {
-        assert_eq!(world.facts(free).await, target.facts(free).await, "seed {seed}: nothing to do");
+        assert_eq!(
+            world.facts(free).await,
+            target.facts(free).await,
+            "seed {seed}: nothing to do"
+        );
         return (false, false);
     };
-    let story = format!("seed {seed}\n{}\n--- to\n{}\n--- up\n{}\n--- down\n{}", from.script(), to.script(), drafted.up, drafted.down);
+    let story = format!(
+        "seed {seed}\n{}\n--- to\n{}\n--- up\n{}\n--- down\n{}",
+        from.script(),
+        to.script(),
+        drafted.up,
+        drafted.down
+    );
 
     world.run(&story, &inserts).await;
     let facts_before = world.facts(free).await;
@@ -166,20 +208,45 @@ async fn case(seed: u64) -> (bool, bool) {
     let sequences_before = world.sequences().await;
 
     world.run(&story, &drafted.up).await;
-    assert_eq!(world.facts(free).await, target.facts(free).await, "the way up; {story}");
-    let reached = Blueprint::read(&mut world.connection).await.expect("a blueprint");
-    assert!(reached.differences(&new, order).is_empty(), "check is clean above; {story}");
+    assert_eq!(
+        world.facts(free).await,
+        target.facts(free).await,
+        "the way up; {story}"
+    );
+    let reached = Blueprint::read(&mut world.connection)
+        .await
+        .expect("a blueprint");
+    assert!(
+        reached.differences(&new, order).is_empty(),
+        "check is clean above; {story}"
+    );
     let rows_above = world.rows(&to).await;
     compare(&rows_before, &rows_above, &from, &to, &answers, &story);
 
     world.run(&story, &drafted.down).await;
-    assert_eq!(world.facts(free).await, facts_before, "the way down; {story}");
-    let reached = Blueprint::read(&mut world.connection).await.expect("a blueprint");
-    assert!(reached.differences(&old, order).is_empty(), "check is clean below; {story}");
+    assert_eq!(
+        world.facts(free).await,
+        facts_before,
+        "the way down; {story}"
+    );
+    let reached = Blueprint::read(&mut world.connection)
+        .await
+        .expect("a blueprint");
+    assert!(
+        reached.differences(&old, order).is_empty(),
+        "check is clean below; {story}"
+    );
     let rows_below = world.rows(&from).await;
     come_back(&rows_before, &rows_below, &from, &to, &answers, &story);
-    if from.tables.iter().all(|table| to.table(&table.name).is_some_and(|now| now.key == table.key)) {
-        assert_eq!(world.sequences().await, sequences_before, "sequences; {story}");
+    if from.tables.iter().all(|table| {
+        to.table(&table.name)
+            .is_some_and(|now| now.key == table.key)
+    }) {
+        assert_eq!(
+            world.sequences().await,
+            sequences_before,
+            "sequences; {story}"
+        );
     }
     (true, drafted.up.contains("_kept"))
 }
@@ -187,40 +254,73 @@ async fn case(seed: u64) -> (bool, bool) {
 type Rows = BTreeMap<String, BTreeMap<String, Vec<String>>>;
 
 /// Every table that both have, with every column that both have and whose type is the same.
-fn compare(before: &Rows, after: &Rows, from: &Schema, to: &Schema, answers: &Answers, story: &str) {
+fn compare(
+    before: &Rows,
+    after: &Rows,
+    from: &Schema,
+    to: &Schema,
+    answers: &Answers,
+    story: &str,
+) {
     for table in &from.tables {
         let now = answers.tables.get(&table.name).unwrap_or(&table.name);
         let Some(later) = to.table(now) else { continue };
         let (old, new) = (&before[&table.name], &after[now]);
         assert_eq!(old["the key"], new["the key"], "keys of {now}; {story}");
         for column in &table.columns {
-            let renamed = answers.columns.get(&(table.name.clone(), column.name.clone()));
+            let renamed = answers
+                .columns
+                .get(&(table.name.clone(), column.name.clone()));
             let name = renamed.unwrap_or(&column.name);
-            if later.column(name).is_some_and(|later| later.generated.is_none() && column.generated.is_none()) {
+            if later
+                .column(name)
+                .is_some_and(|later| later.generated.is_none() && column.generated.is_none())
+            {
                 assert_eq!(old[&column.name], new[name], "{now}.{name}; {story}");
             }
         }
     }
 }
 
-fn come_back(before: &Rows, after: &Rows, from: &Schema, to: &Schema, answers: &Answers, story: &str) {
+fn come_back(
+    before: &Rows,
+    after: &Rows,
+    from: &Schema,
+    to: &Schema,
+    answers: &Answers,
+    story: &str,
+) {
     for table in &from.tables {
         let now = answers.tables.get(&table.name).unwrap_or(&table.name);
         let Some(later) = to.table(now) else { continue };
         let (old, new) = (&before[&table.name], &after[&table.name]);
         assert_eq!(old["the key"], new["the key"], "keys of {now}; {story}");
-        for column in table.columns.iter().filter(|column| column.generated.is_none()) {
-            let renamed = answers.columns.get(&(table.name.clone(), column.name.clone()));
+        for column in table
+            .columns
+            .iter()
+            .filter(|column| column.generated.is_none())
+        {
+            let renamed = answers
+                .columns
+                .get(&(table.name.clone(), column.name.clone()));
             let name = renamed.unwrap_or(&column.name);
-            if later.column(name).is_some_and(|later| later.generated.is_none()) {
-                assert_eq!(old[&column.name], new[&column.name], "back: {now}.{name}; {story}");
+            if later
+                .column(name)
+                .is_some_and(|later| later.generated.is_none())
+            {
+                assert_eq!(
+                    old[&column.name], new[&column.name],
+                    "back: {now}.{name}; {story}"
+                );
             }
         }
     }
 }
 
 fn setting(name: &str) -> Option<u64> {
-    std::env::var(name).ok().and_then(|value| value.parse().ok())
+    std::env::var(name)
+        .ok()
+        .and_then(|value| value.parse().ok())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -249,5 +349,8 @@ async fn random_schemas_become_one_another_and_come_back_with_every_row() {
         rebuilt += r;
     }
     println!("{cases} pairs: {changed} differed, {rebuilt} needed a rebuild");
-    assert!(cases < 100 || (changed > cases / 2 && rebuilt > cases / 10), "the cases are worth running");
+    assert!(
+        cases < 100 || (changed > cases / 2 && rebuilt > cases / 10),
+        "the cases are worth running"
+    );
 }

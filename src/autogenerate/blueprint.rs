@@ -3,7 +3,7 @@
 use sqlx::Row;
 
 use crate::error::{Error, Result};
-use crate::grammar::{TableText, canonical};
+use crate::grammar::{self, ColumnText, TableText, canonical};
 use crate::sqlite::{Connection, Scope, ScriptFailure, failure_of, run_script};
 
 /// What a statement makes.
@@ -47,7 +47,7 @@ pub struct Object {
     canonical: String,
 }
 
-/// Whether two tables are the same whose columns, or constraints, stand in another order.
+/// Whether two tables are the same whose columns, or whose constraints, stand in another order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ColumnOrder {
     /// They are: the order is nothing that an application should see.
@@ -83,27 +83,21 @@ impl Object {
     }
 }
 
-fn unordered(table: &TableText) -> (String, Vec<String>, Vec<String>, bool, bool) {
-    let mut columns: Vec<String> = table
-        .columns
-        .iter()
-        .map(|column| canonical(&column.text).unwrap_or_else(|_| column.text.clone()))
-        .collect();
+type Unordered = (
+    String,
+    Vec<(String, String, Vec<String>)>,
+    Vec<String>,
+    bool,
+    bool,
+);
+
+fn unordered(table: &TableText) -> Unordered {
+    let mut columns: Vec<_> = table.columns.iter().map(ColumnText::unordered).collect();
     columns.sort();
-    let mut constraints: Vec<String> = table
-        .constraints
-        .iter()
-        .map(|constraint| {
-            let name = constraint.name.as_deref().unwrap_or("");
-            format!("{} {}", name.to_ascii_lowercase(), constraint.text)
-        })
-        .collect();
-    constraints.sort();
-    let name = table.name.to_ascii_lowercase();
     (
-        name,
+        table.name.to_ascii_lowercase(),
         columns,
-        constraints,
+        grammar::unordered(&table.constraints),
         table.strict,
         table.without_rowid,
     )

@@ -177,7 +177,11 @@ impl Decisions {
                 return Err(impossible(old, new));
             }
         }
+        let mut targets = BTreeSet::new();
         for ((table, old), new) in &self.columns {
+            if !targets.insert((table, lower(new))) {
+                return Err(impossible(&format!("{table}.{old}"), new));
+            }
             let has = |blueprint: &Blueprint, table: &str, column: &str| {
                 blueprint
                     .table(table)
@@ -212,7 +216,7 @@ fn malformed(flag: &str, given: &str, form: &str) -> Error {
 fn impossible(old: &str, new: &str) -> Error {
     Error::Usage {
         message: format!(
-            "'{old}' cannot have been renamed to '{new}': the old name must be in the migrations and not in the target, the new one the other way round"
+            "'{old}' cannot have been renamed to '{new}': the old name must be in the migrations and not in the target, the new one the other way round, and only one thing can become it"
         ),
         hint: "Look at both names; a column of a renamed table is named with the table's old name."
             .into(),

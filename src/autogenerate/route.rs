@@ -291,9 +291,10 @@ impl Router<'_> {
 
     /// The youngest first: they refer to the older ones.
     async fn drop_tables(&mut self) -> Attempt<()> {
-        let now = self.now().await?;
-        for table in now.objects().iter().rev() {
+        let before = self.now().await?;
+        for table in before.objects().iter().rev() {
             if matches!(table.kind, Kind::Table | Kind::Virtual) && self.is_gone(table) {
+                let now = self.now().await?;
                 self.note_drop(&now, &table.name);
                 self.emit(Vec::new(), vec![drop(table)]).await?;
             }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::decisions::lower;
-use crate::grammar::{ColumnText, Kind, TableText, canonical, identifier, literal};
+use crate::grammar::{ColumnText, Kind, TableText, identifier, literal, unordered};
 
 /// One table before and after, and how its new columns get their values.
 pub(super) struct TableChange<'a> {
@@ -36,13 +36,13 @@ impl TableChange<'_> {
     /// The ALTER TABLE statements, where nothing but columns without constraints of their own come and go.
     pub(super) fn alterations(&self) -> Option<Vec<String>> {
         let (before, after) = (self.before, self.after);
-        let same_frame = before.constraints == after.constraints
+        let same_frame = unordered(&before.constraints) == unordered(&after.constraints)
             && before.strict == after.strict
             && before.without_rowid == after.without_rowid;
         let same_columns = after.columns.iter().all(|column| {
             before
                 .column(&column.name)
-                .is_none_or(|old| canonical(&old.text) == canonical(&column.text))
+                .is_none_or(|old| old.same_as(column))
         });
         let added: Vec<&ColumnText> = self.added().collect();
         if !same_frame || !same_columns || !added.iter().all(|column| self.can_be_added(column)) {
@@ -101,7 +101,7 @@ impl TableChange<'_> {
         let mut reasons = Vec::new();
         for column in &after.columns {
             match before.column(&column.name) {
-                Some(old) if canonical(&old.text) != canonical(&column.text) => {
+                Some(old) if !old.same_as(column) => {
                     reasons.push(format!("{} was: {}", column.name, one_line(&old.text)));
                 }
                 None => reasons.push(format!("{} is new", column.name)),
@@ -111,18 +111,14 @@ impl TableChange<'_> {
         for column in self.dropped() {
             reasons.push(format!("{} goes", column.name));
         }
-        let words = |constraint: &crate::grammar::Constraint| match &constraint.name {
-            Some(name) => format!("{name} {}", constraint.text),
-            None => constraint.text.clone(),
-        };
         for constraint in &after.constraints {
             if !before.constraints.contains(constraint) {
-                reasons.push(format!("new: {}", words(constraint)));
+                reasons.push(format!("new: {}", constraint.full_text()));
             }
         }
         for constraint in &before.constraints {
             if !after.constraints.contains(constraint) {
-                reasons.push(format!("gone: {}", words(constraint)));
+                reasons.push(format!("gone: {}", constraint.full_text()));
             }
         }
         for (name, was, is) in [

@@ -11,7 +11,10 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha384};
 
+use crate::storage::{self, PathKind};
+
 pub use directives::{Declarations, Dropped};
+pub use folder::LARGEST_COUNTED;
 pub use revision::Target;
 
 /// A migration's number.
@@ -122,6 +125,21 @@ impl Migrations {
     /// [`crate::error::Error::Migrations`] with every problem that was found.
     pub fn read(folder: &Path) -> crate::error::Result<Self> {
         let list = folder::read(folder)?;
+        Ok(Self {
+            folder: folder.to_path_buf(),
+            list,
+        })
+    }
+
+    /// As [`Self::read`], for whoever writes the next one: there may be none yet, not even the folder.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_or_none(folder: &Path) -> crate::error::Result<Self> {
+        let list = match storage::kind(folder)? {
+            PathKind::Missing => Vec::new(),
+            _ => folder::read_any(folder)?,
+        };
         Ok(Self {
             folder: folder.to_path_buf(),
             list,

@@ -124,7 +124,11 @@ impl Column {
             }
         }
         if let Some(check) = &self.check {
-            let _ = write!(text, " {}", check.replace('@', &own).replace('#', &quoted(table)));
+            let _ = write!(
+                text,
+                " {}",
+                check.replace('@', &own).replace('#', &quoted(table))
+            );
         }
         if let Some((from, stored)) = &self.generated {
             let kind = if *stored { "STORED" } else { "VIRTUAL" };
@@ -173,7 +177,10 @@ impl Table {
     }
 
     fn plain(&self) -> Vec<String> {
-        let plain = self.columns.iter().filter(|column| column.generated.is_none());
+        let plain = self
+            .columns
+            .iter()
+            .filter(|column| column.generated.is_none());
         plain.map(|column| column.name.clone()).collect()
     }
 }
@@ -194,7 +201,11 @@ impl Schema {
         }
         for (name, table, columns) in &self.views {
             let columns: Vec<String> = columns.iter().map(|column| quoted(column)).collect();
-            let _ = writeln!(text, "CREATE VIEW {name} AS SELECT {} FROM {table};", columns.join(", "));
+            let _ = writeln!(
+                text,
+                "CREATE VIEW {name} AS SELECT {} FROM {table};",
+                columns.join(", ")
+            );
         }
         for (name, table, column, words) in &self.triggers {
             let _ = writeln!(
@@ -218,14 +229,25 @@ impl Schema {
                 let plain: BTreeSet<String> = table.plain().into_iter().collect();
                 let before = table.columns.len();
                 table.columns.retain(|column| {
-                    column.generated.as_ref().is_none_or(|(from, _)| plain.contains(from))
+                    column
+                        .generated
+                        .as_ref()
+                        .is_none_or(|(from, _)| plain.contains(from))
                 });
                 if table.columns.len() == before {
                     break;
                 }
             }
-            let all: BTreeSet<String> = table.columns.iter().map(|column| column.name.clone()).collect();
-            let has = |columns: &[String]| columns.iter().all(|column| all.contains(column) || column == "id");
+            let all: BTreeSet<String> = table
+                .columns
+                .iter()
+                .map(|column| column.name.clone())
+                .collect();
+            let has = |columns: &[String]| {
+                columns
+                    .iter()
+                    .all(|column| all.contains(column) || column == "id")
+            };
             table.constraints.retain(|(_, columns)| has(columns));
             if table.columns.is_empty() {
                 table.columns.push(plain_column("kept", "TEXT"));
@@ -233,14 +255,22 @@ impl Schema {
         }
         let tables = self.tables.clone();
         let has = |table: &str, column: &str| {
-            tables.iter().any(|t| t.name == table && (t.column(column).is_some()))
+            tables
+                .iter()
+                .any(|t| t.name == table && (t.column(column).is_some()))
         };
-        self.indexes.retain(|index| index.columns.iter().all(|column| has(&index.table, column)));
-        self.views.retain(|(_, table, columns)| columns.iter().all(|column| has(table, column)));
-        self.triggers.retain(|(_, table, column, _)| has(table, column));
+        self.indexes
+            .retain(|index| index.columns.iter().all(|column| has(&index.table, column)));
+        self.views
+            .retain(|(_, table, columns)| columns.iter().all(|column| has(table, column)));
+        self.triggers
+            .retain(|(_, table, column, _)| has(table, column));
         for table in &mut self.tables {
             for column in &mut table.columns {
-                let parent = column.references.as_ref().and_then(|text| text.split([' ', '(']).next());
+                let parent = column
+                    .references
+                    .as_ref()
+                    .and_then(|text| text.split([' ', '(']).next());
                 if parent.is_some_and(|parent| !names.contains(parent)) {
                     column.references = None;
                 }
@@ -270,8 +300,18 @@ fn random_type(dice: &mut Dice, strict: bool) -> String {
     if strict {
         "TEXT".into()
     } else {
-        dice.pick(&["TEXT", "VARCHAR(20)", "INTEGER", "NUMERIC", "", "BLOB", "DATETIME", "REAL", "text"])
-            .into()
+        dice.pick(&[
+            "TEXT",
+            "VARCHAR(20)",
+            "INTEGER",
+            "NUMERIC",
+            "",
+            "BLOB",
+            "DATETIME",
+            "REAL",
+            "text",
+        ])
+        .into()
     }
 }
 
@@ -308,7 +348,10 @@ fn random_column(dice: &mut Dice, name: &str, table: &Table, parents: &[String])
         return column;
     }
     if dice.one_in(3) {
-        column.default = Some(dice.pick(&["'dflt'", "'it''s'", "NULL", "('v' || 1)", "\"Str\""]).into());
+        column.default = Some(
+            dice.pick(&["'dflt'", "'it''s'", "NULL", "('v' || 1)", "\"Str\""])
+                .into(),
+        );
     }
     if dice.one_in(3) && column.default.as_deref() != Some("NULL") {
         column.not_null = true;
@@ -323,7 +366,10 @@ fn random_column(dice: &mut Dice, name: &str, table: &Table, parents: &[String])
         column.references = random_references(dice, parents);
     }
     if dice.one_in(10) && !column.not_null && column.default.is_none() {
-        column.unique = Some(dice.pick(&["", "ON CONFLICT IGNORE", "ON CONFLICT REPLACE"]).into());
+        column.unique = Some(
+            dice.pick(&["", "ON CONFLICT IGNORE", "ON CONFLICT REPLACE"])
+                .into(),
+        );
     }
     if dice.one_in(6) {
         column.comment = Some("in euros".into());
@@ -336,12 +382,20 @@ fn random_table(dice: &mut Dice, name: &str, parents: &[String]) -> Table {
     let mut table = Table {
         name: name.into(),
         key: if without_rowid {
-            dice.pick(&[Key::Text, Key::Pair("DESC".into()), Key::Pair(String::new())])
+            dice.pick(&[
+                Key::Text,
+                Key::Pair("DESC".into()),
+                Key::Pair(String::new()),
+            ])
         } else {
             dice.pick(&[
                 Key::None,
-                Key::Rowid { autoincrement: false },
-                Key::Rowid { autoincrement: true },
+                Key::Rowid {
+                    autoincrement: false,
+                },
+                Key::Rowid {
+                    autoincrement: true,
+                },
                 Key::Text,
                 Key::Pair("COLLATE NOCASE".into()),
             ])
@@ -379,7 +433,13 @@ fn random_constraint(dice: &mut Dice, table: &Table) -> (String, Vec<String>) {
 
 fn random_index(dice: &mut Dice, name: &str, table: &Table) -> Index {
     let column = dice.pick(&table.plain());
-    let text = dice.pick(&["\"@\"", "\"@\" DESC", "\"@\" COLLATE NOCASE", "lower(\"@\")", "\"@\" || 'x', \"@\""]);
+    let text = dice.pick(&[
+        "\"@\"",
+        "\"@\" DESC",
+        "\"@\" COLLATE NOCASE",
+        "lower(\"@\")",
+        "\"@\" || 'x', \"@\"",
+    ]);
     Index {
         name: name.into(),
         table: table.name.clone(),
@@ -398,7 +458,11 @@ pub fn random_schema(dice: &mut Dice) -> Schema {
     let mut schema = Schema::default();
     for name in ["alpha", "beta", "gamma"] {
         if !dice.one_in(4) {
-            let parents: Vec<String> = schema.tables.iter().map(|table| table.name.clone()).collect();
+            let parents: Vec<String> = schema
+                .tables
+                .iter()
+                .map(|table| table.name.clone())
+                .collect();
             schema.tables.push(random_table(dice, name, &parents));
         }
     }
@@ -412,14 +476,25 @@ fn decorate(dice: &mut Dice, schema: &mut Schema) {
         let name = &table.name;
         let columns = table.plain();
         if dice.one_in(2) {
-            schema.indexes.push(random_index(dice, &format!("ix_{name}"), &table));
+            schema
+                .indexes
+                .push(random_index(dice, &format!("ix_{name}"), &table));
         }
         if dice.one_in(4) {
-            schema.views.push((format!("{name}_view"), name.clone(), vec![dice.pick(&columns)]));
+            schema.views.push((
+                format!("{name}_view"),
+                name.clone(),
+                vec![dice.pick(&columns)],
+            ));
         }
         if dice.one_in(4) {
             let words = dice.pick(&["seen", "it is"]);
-            schema.triggers.push((format!("{name}_trigger"), name.clone(), dice.pick(&columns), words.into()));
+            schema.triggers.push((
+                format!("{name}_trigger"),
+                name.clone(),
+                dice.pick(&columns),
+                words.into(),
+            ));
         }
     }
 }
@@ -478,7 +553,11 @@ fn change(dice: &mut Dice, from: &Schema, to: &mut Schema, answers: &mut Answers
                 if column.default.is_none() && column.not_null {
                     column.default = Some("'given'".into());
                 }
-                let place = if dice.one_in(2) { table.columns.len() } else { dice.below(table.columns.len() + 1) };
+                let place = if dice.one_in(2) {
+                    table.columns.len()
+                } else {
+                    dice.below(table.columns.len() + 1)
+                };
                 table.columns.insert(place, column);
             }
         }
@@ -504,7 +583,9 @@ fn change(dice: &mut Dice, from: &Schema, to: &mut Schema, answers: &mut Answers
         }
         8 => change_key(dice, &mut to.tables[at]),
         9 => rename_column(dice, from, &mut to.tables[at], answers),
-        10 if from.table("alpha").is_some() && answers.tables.is_empty() => rename_table(to, answers),
+        10 if from.table("alpha").is_some() && answers.tables.is_empty() => {
+            rename_table(to, answers)
+        }
         _ => alter_column(dice, &mut to.tables[at], &parents),
     }
 }
@@ -546,8 +627,20 @@ fn alter_column(dice: &mut Dice, table: &mut Table, parents: &[String]) {
             column.not_null = !column.not_null;
         }
         1 if column.unique.is_none() => column.default = Some("'other'".into()),
-        2 => column.collate = if column.collate.is_some() { None } else { Some("NOCASE".into()) },
-        3 => column.check = if column.check.is_some() { None } else { Some(random_check(dice)) },
+        2 => {
+            column.collate = if column.collate.is_some() {
+                None
+            } else {
+                Some("NOCASE".into())
+            }
+        }
+        3 => {
+            column.check = if column.check.is_some() {
+                None
+            } else {
+                Some(random_check(dice))
+            }
+        }
         4 => column.references = random_references(dice, parents),
         _ => {
             column.comment = Some("changed".into());
@@ -567,11 +660,23 @@ fn rename_column(dice: &mut Dice, from: &Schema, table: &mut Table, answers: &mu
     let names = table.plain();
     let name = dice.pick(&names);
     let new = dice.pick(&["renamed1", "renamed 2"]).to_owned();
-    let is_used = |column: &Column| column.generated.as_ref().is_some_and(|(from, _)| *from == name);
+    let is_used = |column: &Column| {
+        column
+            .generated
+            .as_ref()
+            .is_some_and(|(from, _)| *from == name)
+    };
     if old.column(&name).is_none()
         || table.column(&new).is_some()
+        || answers
+            .columns
+            .iter()
+            .any(|((table, _), other)| *table == old_table && *other == new)
         || table.columns.iter().any(is_used)
-        || table.constraints.iter().any(|(_, columns)| columns.contains(&name))
+        || table
+            .constraints
+            .iter()
+            .any(|(_, columns)| columns.contains(&name))
     {
         return;
     }
@@ -597,7 +702,12 @@ fn rename_table(to: &mut Schema, answers: &mut Answers) {
 }
 
 /// Makes the answers complete, and the new schema one that rows can come to and go back from.
-fn finish(dice: &mut Dice, from: &Schema, mut to: Schema, mut answers: Answers) -> (Schema, Answers) {
+fn finish(
+    dice: &mut Dice,
+    from: &Schema,
+    mut to: Schema,
+    mut answers: Answers,
+) -> (Schema, Answers) {
     let old_name = |answers: &Answers, table: &str| {
         answers
             .tables
@@ -607,12 +717,15 @@ fn finish(dice: &mut Dice, from: &Schema, mut to: Schema, mut answers: Answers) 
     };
     answers.columns.retain(|(table, _), new| {
         let now = answers.tables.get(table).unwrap_or(table);
-        to.table(now).is_some_and(|table| table.column(new).is_some())
+        to.table(now)
+            .is_some_and(|table| table.column(new).is_some())
     });
     answers.tables.retain(|_, new| to.table(new).is_some());
     for table in &mut to.tables {
         let was = old_name(&answers, &table.name);
-        let Some(old) = from.table(&was) else { continue };
+        let Some(old) = from.table(&was) else {
+            continue;
+        };
         let renamed: BTreeMap<&str, &str> = answers
             .columns
             .iter()
@@ -620,13 +733,18 @@ fn finish(dice: &mut Dice, from: &Schema, mut to: Schema, mut answers: Answers) 
             .map(|((_, old), new)| (new.as_str(), old.as_str()))
             .collect();
         for column in &mut table.columns {
-            let name = renamed.get(column.name.as_str()).copied().unwrap_or(&column.name);
+            let name = renamed
+                .get(column.name.as_str())
+                .copied()
+                .unwrap_or(&column.name);
             let is_new = old.column(name).is_none();
             if is_new && column.not_null && column.default.is_none() && column.generated.is_none() {
                 if dice.one_in(2) {
                     column.default = Some("'given'".into());
                 } else {
-                    answers.fills.push(format!("{}.{}='filled'", table.name, column.name));
+                    answers
+                        .fills
+                        .push(format!("{}.{}='filled'", table.name, column.name));
                 }
             }
             let before = old.column(name).cloned();
@@ -653,7 +771,11 @@ fn finish(dice: &mut Dice, from: &Schema, mut to: Schema, mut answers: Answers) 
     for table in &from.tables {
         answers.drops.push(table.name.clone());
         let columns = table.columns.iter().map(|column| column.name.as_str());
-        answers.drops.extend(columns.chain(["id"]).map(|column| format!("{}.{column}", table.name)));
+        answers.drops.extend(
+            columns
+                .chain(["id"])
+                .map(|column| format!("{}.{column}", table.name)),
+        );
     }
     (to, answers)
 }
@@ -681,8 +803,14 @@ pub fn rows(dice: &mut Dice, from: &Schema, to: &Schema, answers: &Answers) -> S
                     values.push(format!("'k{row}'"));
                 }
             }
-            for column in table.columns.iter().filter(|column| column.generated.is_none()) {
-                let renamed = answers.columns.get(&(table.name.clone(), column.name.clone()));
+            for column in table
+                .columns
+                .iter()
+                .filter(|column| column.generated.is_none())
+            {
+                let renamed = answers
+                    .columns
+                    .get(&(table.name.clone(), column.name.clone()));
                 let later = after.and_then(|after| after.column(renamed.unwrap_or(&column.name)));
                 let nullable = !column.not_null && later.is_none_or(|later| !later.not_null);
                 let strict = table.strict || after.is_some_and(|after| after.strict);
@@ -704,8 +832,17 @@ pub fn rows(dice: &mut Dice, from: &Schema, to: &Schema, answers: &Answers) -> S
                 values.join(", ")
             );
         }
-        if matches!(table.key, Key::Rowid { autoincrement: true }) {
-            let _ = writeln!(text, "UPDATE sqlite_sequence SET seq = 99 WHERE name = '{}';", table.name);
+        if matches!(
+            table.key,
+            Key::Rowid {
+                autoincrement: true
+            }
+        ) {
+            let _ = writeln!(
+                text,
+                "UPDATE sqlite_sequence SET seq = 99 WHERE name = '{}';",
+                table.name
+            );
         }
     }
     text
