@@ -3,6 +3,7 @@
 //! Names and checksums are sqlx's (`NNN_name.up.sql`, SHA-384 of the bytes), so that sqlx-cli reads the same folder.
 
 mod directives;
+mod dropped;
 mod folder;
 mod revision;
 
@@ -11,7 +12,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha384};
 
-pub use directives::{Declarations, Dropped};
+pub use directives::Declarations;
+pub use dropped::{Dropped, Part, Rename, What, line_of_rows};
 pub use revision::Target;
 
 /// A migration's number.
