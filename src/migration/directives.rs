@@ -10,7 +10,9 @@
 
 use std::collections::BTreeSet;
 
-use super::dropped::{Dropped, Rename, split_outside_quotes, unquoted};
+use super::dropped::Dropped;
+use super::items::{split_outside_quotes, unquoted};
+use super::rename::Rename;
 
 /// The losses that a migration owns up to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

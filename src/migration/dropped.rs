@@ -1,8 +1,9 @@
-//! What a migration may declare to take away or to rename, as a person writes it and as a message prints it.
+//! What a migration may declare to take away, as a person writes it and as a message prints it.
 
 use std::fmt;
 
-use crate::grammar::{self, Kind, TableText};
+use super::items::{find_outside_quotes, split_outside_quotes, unquoted, written};
+use crate::grammar::{Kind, TableText};
 
 /// The kinds of things that can be lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -240,57 +241,6 @@ fn expression(text: &str) -> Result<String, String> {
     }
 }
 
-/// Splits a list at the commas that are neither in quotes nor in parentheses.
-pub(super) fn split_outside_quotes(text: &str) -> Vec<&str> {
-    let mut parts = Vec::new();
-    let mut rest = text;
-    while let Some(at) = find_outside_quotes(rest, ',') {
-        parts.push(rest[..at].trim());
-        rest = &rest[at + 1..];
-    }
-    parts.push(rest.trim());
-    parts
-}
-
-/// The first `wanted` that is neither in quotes nor in parentheses.
-pub(super) fn find_outside_quotes(text: &str, wanted: char) -> Option<usize> {
-    let (mut quote, mut depth) = (None, 0_usize);
-    for (at, c) in text.char_indices() {
-        match quote {
-            Some(end) if c == end => quote = None,
-            Some(_) => {}
-            None if c == wanted && depth == 0 => return Some(at),
-            None => match c {
-                '\'' | '"' => quote = Some(c),
-                '(' => depth += 1,
-                ')' => depth = depth.saturating_sub(1),
-                _ => {}
-            },
-        }
-    }
-    None
-}
-
-pub(super) fn unquoted(name: &str) -> String {
-    grammar::unquoted(name.trim())
-}
-
-/// A name as it is written in a directive: in quotes where it would be read otherwise.
-pub(super) fn written(name: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '$' | '-');
-    if !name.is_empty() && name.chars().all(plain) {
-        name.to_owned()
-    } else {
-        crate::sqlite::quoted(name)
-    }
-}
-
-/// What a `-- deletes:` line says of a table.
-#[must_use]
-pub fn line_of_rows(table: &str) -> String {
-    format!("-- deletes: rows {}", written(table))
-}
-
 /// Canonical text with fewer blanks.
 fn airy(text: &str) -> String {
     text.replace("( ", "(")
@@ -325,72 +275,6 @@ impl fmt::Display for Dropped {
     }
 }
 
-/// A table or column that goes on under another name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Rename {
-    /// `table a to b`
-    Table {
-        /// Its name before.
-        from: String,
-        /// Its name from then on.
-        to: String,
-    },
-    /// `column t.a to b`
-    Column {
-        /// Its table.
-        table: String,
-        /// Its name before.
-        from: String,
-        /// Its name from then on.
-        to: String,
-    },
-}
-
-impl Rename {
-    /// Reads one item of a `-- renames:` line.
-    ///
-    /// # Errors
-    /// Where it is none.
-    pub fn parse(item: &str) -> Result<Self, String> {
-        let usage = || {
-            format!(
-                "'{item}': write 'table <name> to <new name>' or 'column <table>.<column> to <new name>'"
-            )
-        };
-        let (kind, rest) = item.trim().split_once(' ').ok_or_else(usage)?;
-        let (from, to) = rest.rsplit_once(" to ").ok_or_else(usage)?;
-        let to = unquoted(to).to_ascii_lowercase();
-        match (kind, find_outside_quotes(from, '.')) {
-            (_, _) if to.is_empty() => Err(usage()),
-            ("table", None) => Ok(Self::Table {
-                from: unquoted(from).to_ascii_lowercase(),
-                to,
-            }),
-            ("column", Some(at)) => Ok(Self::Column {
-                table: unquoted(&from[..at]).to_ascii_lowercase(),
-                from: unquoted(&from[at + 1..]).to_ascii_lowercase(),
-                to,
-            }),
-            _ => Err(usage()),
-        }
-    }
-}
-
-impl fmt::Display for Rename {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Table { from, to } => write!(f, "table {} to {}", written(from), written(to)),
-            Self::Column { table, from, to } => write!(
-                f,
-                "column {}.{} to {}",
-                written(table),
-                written(from),
-                written(to)
-            ),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -417,10 +301,6 @@ mod tests {
                     assert_eq!(Dropped::parse(&dropped.to_string()), Ok(dropped));
                 }
             }
-        }
-        for line in ["table a to b", "column \"a b\".c to \"to do\""] {
-            let rename = Rename::parse(line).expect("a renaming");
-            assert_eq!(rename.to_string(), line);
         }
     }
 
@@ -449,7 +329,5 @@ mod tests {
             let complaint = Dropped::parse(item).expect_err(item);
             assert!(complaint.contains(part), "{complaint}");
         }
-        assert!(Rename::parse("column a to b").is_err());
-        assert!(Rename::parse("table a b").is_err());
     }
 }

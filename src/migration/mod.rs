@@ -5,6 +5,8 @@
 mod directives;
 mod dropped;
 mod folder;
+mod items;
+mod rename;
 mod revision;
 
 use std::fmt;
@@ -13,7 +15,9 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha384};
 
 pub use directives::Declarations;
-pub use dropped::{Dropped, Part, Rename, What, line_of_rows};
+pub use dropped::{Dropped, Part, What};
+pub use items::line_of_rows;
+pub use rename::Rename;
 pub use revision::Target;
 
 /// A migration's number.

@@ -168,3 +168,33 @@ fn split_index(sql: &str) -> Option<(Vec<String>, Option<String>)> {
     let filter = (rest.first().is_some_and(|word| word == "where")).then(|| rest[1..].join(" "));
     Some((terms, filter))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_that_cannot_be_read_says_so() {
+        let mut table = Table::default();
+        add_details(&mut table, "CREATE TABLE t (a new thing, (", Vec::new());
+        assert!(table.details.unread.is_some());
+        assert_eq!(table.details.text, "create table t ( a new thing , (");
+        let mut other = Table::default();
+        add_details(&mut other, "CREATE TABLE t (a)", Vec::new());
+        assert!(
+            other
+                .details
+                .unread
+                .is_some_and(|why| why.contains("columns"))
+        );
+    }
+
+    #[test]
+    fn an_index_is_read_with_its_expressions_and_its_condition() {
+        let sql =
+            "CREATE INDEX i ON t (lower(a, 'x,(y') COLLATE nocase DESC, b) WHERE a > 0 AND (b)";
+        let (terms, filter) = split_index(sql).expect("an index");
+        assert_eq!(terms, ["lower ( a , 'x,(y' ) collate nocase desc", "b"]);
+        assert_eq!(filter.as_deref(), Some("a > 0 and ( b )"));
+    }
+}

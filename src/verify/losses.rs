@@ -17,12 +17,7 @@ pub fn undeclared_losses(
     after: &Inventory,
     footprints: &[Footprint],
 ) -> Vec<Problem> {
-    let renames = Renames::that_happened(
-        footprints
-            .iter()
-            .flat_map(|print| print.declared.renames.clone()),
-        footprints.iter().map(|print| &print.schema),
-    );
+    let renames = Renames::that_happened(footprints);
     let gate = Gate {
         before: renames.last_names(&before.schema),
         after: renames.last_names(&after.schema),
@@ -188,7 +183,8 @@ impl Gate<'_> {
         });
         deleted
             .map(|(print, rows)| {
-                let message = format!("it deletes {rows} row(s) of {table}, and others are inserted");
+                let message =
+                    format!("it deletes {rows} row(s) of {table}, and others are inserted");
                 rows_problem(Some(print), &message, table)
             })
             .collect()
@@ -260,4 +256,64 @@ fn problem(taker: Option<&Footprint>, message: &str) -> Problem {
 
 fn shown(file: &Path) -> String {
     file.display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::migration::Declarations;
+    use crate::schema::{Details, Table};
+
+    fn unread(text: &str) -> Schema {
+        let details = Details {
+            text: text.into(),
+            unread: Some("near \"new\": syntax error".into()),
+            ..Details::default()
+        };
+        let table = Table {
+            details,
+            ..Table::default()
+        };
+        let mut schema = Schema::default();
+        schema.tables.insert("t".into(), table);
+        schema
+    }
+
+    fn losses(before: &str, after: &str, drops: &[Dropped]) -> Vec<Problem> {
+        let inventory = |text| Inventory {
+            schema: unread(text),
+            ..Inventory::default()
+        };
+        let print = Footprint {
+            file: "009_t.up.sql".into(),
+            declared: Declarations {
+                drops: drops.iter().cloned().collect(),
+                ..Declarations::default()
+            },
+            schema: unread(after),
+            deleted: std::collections::BTreeMap::new(),
+            taken_from: BTreeSet::new(),
+        };
+        undeclared_losses(&inventory(before), &inventory(after), &[print])
+    }
+
+    #[test]
+    fn a_definition_that_cannot_be_read_may_not_change_without_a_word() {
+        assert_eq!(losses("create a new thing", "create a new thing", &[]), []);
+        let problems = losses("create a new thing", "create a thing", &[]);
+        let message = problems[0].to_string();
+        assert!(message.contains("'-- drops: constraints t'"), "{message}");
+        assert!(message.contains("near \"new\": syntax error"), "{message}");
+        let declared = [Dropped::whole(What::Constraints, "t")];
+        assert_eq!(
+            losses("create a new thing", "create a thing", &declared),
+            []
+        );
+    }
+
+    #[test]
+    fn a_name_that_no_directive_can_carry_is_declared_with_its_table() {
+        let part = Dropped::check("t", "my odd column > 0");
+        assert_eq!(line_of(&part), "-- drops: constraints t");
+    }
 }

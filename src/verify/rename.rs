@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::inventory::Footprint;
 use crate::grammar;
 use crate::migration::{Dropped, Part, Rename, What};
 use crate::schema::{Schema, Table};
@@ -10,22 +11,20 @@ use crate::schema::{Schema, Table};
 pub(super) struct Renames(Vec<Rename>);
 
 impl Renames {
-    /// Those whose new name one of the schemas has.
-    pub(super) fn that_happened<'s>(
-        declared: impl Iterator<Item = Rename>,
-        schemas: impl Iterator<Item = &'s Schema> + Clone,
-    ) -> Self {
-        let happened = |rename: &Rename| {
-            schemas.clone().any(|schema| match rename {
-                Rename::Table { to, .. } => table_name(schema, to).is_some(),
+    /// Those declared whose new name is there after one of the files.
+    pub(super) fn that_happened(footprints: &[Footprint]) -> Self {
+        let happened = |rename: &&Rename| {
+            footprints.iter().any(|print| match rename {
+                Rename::Table { to, .. } => table_name(&print.schema, to).is_some(),
                 // Under which name the table was renamed or is renamed later does not matter here.
-                Rename::Column { to, .. } => schema
-                    .tables
-                    .values()
-                    .any(|table| table.column(to).is_some()),
+                Rename::Column { to, .. } => {
+                    let mut tables = print.schema.tables.values();
+                    tables.any(|table| table.column(to).is_some())
+                }
             })
         };
-        Self(declared.filter(happened).collect())
+        let declared = footprints.iter().flat_map(|print| &print.declared.renames);
+        Self(declared.filter(happened).cloned().collect())
     }
 
     /// The schema with every name as it is at the end.
