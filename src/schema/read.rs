@@ -19,7 +19,7 @@ pub async fn read(connection: &mut Connection) -> Result<Schema> {
     read_natures(connection, &mut schema).await?;
     read_columns(connection, &mut schema).await?;
     read_virtual_columns(connection, &mut schema).await?;
-    read_indexes(connection, &mut schema).await?;
+    read_indexes(connection, &mut schema, &texts).await?;
     let mut keys = read_foreign_keys(connection).await?;
     for (name, table) in &mut schema.tables {
         let sql = texts.get(name).map_or("", String::as_str);
@@ -44,14 +44,14 @@ where
         .map_err(|error| Error::sqlite("read the schema")(failure_of(&error)))
 }
 
-/// Returns the text of each table.
+/// Returns the texts of tables and indexes.
 async fn read_names(
     connection: &mut Connection,
     schema: &mut Schema,
 ) -> Result<BTreeMap<String, String>> {
     let sql = format!(
         "SELECT m.type, m.name, m.tbl_name, m.sql FROM sqlite_schema AS m \
-         WHERE m.type IN ('table', 'view', 'trigger') AND {OURS}"
+         WHERE m.type IN ('table', 'index', 'view', 'trigger') AND {OURS}"
     );
     let mut texts = BTreeMap::new();
     for row in query(connection, sql).await? {
@@ -60,6 +60,9 @@ async fn read_names(
         match kind.as_str() {
             "table" => {
                 schema.tables.insert(name.clone(), Table::default());
+                texts.insert(name, sql);
+            }
+            "index" => {
                 texts.insert(name, sql);
             }
             "view" => {
@@ -145,14 +148,16 @@ struct Found {
     table: String,
     name: String,
     origin: String,
-    sql: Option<String>,
     index: Index,
 }
 
-async fn read_indexes(connection: &mut Connection, schema: &mut Schema) -> Result<()> {
+async fn read_indexes(
+    connection: &mut Connection,
+    schema: &mut Schema,
+    texts: &BTreeMap<String, String>,
+) -> Result<()> {
     let sql = format!(
-        "SELECT m.name, i.name, i.\"unique\", i.origin, i.partial, t.name, t.coll, t.\"desc\", \
-         (SELECT x.sql FROM sqlite_schema AS x WHERE x.type = 'index' AND x.name = i.name) \
+        "SELECT m.name, i.name, i.\"unique\", i.origin, i.partial, t.name, t.coll, t.\"desc\" \
          FROM sqlite_schema AS m JOIN pragma_index_list(m.name, 'main') AS i JOIN pragma_index_xinfo(i.name, 'main') AS t \
          WHERE m.type = 'table' AND t.key = 1 AND {OURS} ORDER BY m.name, i.name, t.seqno"
     );
@@ -166,7 +171,7 @@ async fn read_indexes(connection: &mut Connection, schema: &mut Schema) -> Resul
         }
     }
     for mut found in collected {
-        if let Some(sql) = &found.sql {
+        if let Some(sql) = texts.get(&found.name) {
             text::add_expressions(&mut found.index, sql);
         }
         let terms: Vec<String> = found.index.terms.iter().map(ToString::to_string).collect();
@@ -197,7 +202,6 @@ fn found(row: &SqliteRow, table: String, name: String, term: Term) -> Result<Fou
     Ok(Found {
         table,
         name,
-        sql: get(row, 8)?,
         index: Index {
             unique: get(row, 2)?,
             created: origin == "c",
