@@ -7,8 +7,10 @@ use crate::error::{Error, Result, StatementFailure};
 use crate::history::Timing;
 use crate::migration::{Declarations, Migration, Migrations, Script, Version};
 use crate::monitor::Monitor;
+use crate::schema;
 use crate::snapshot::Snapshot;
-use crate::sqlite::{self, Begin, Connection, Interrupt, Scope, ScriptFailure};
+use crate::sqlite::{self, Begin, Connection, Interrupt, Scope, ScriptDone, ScriptFailure};
+use crate::verify::Footprint;
 
 const SAVEPOINT: &str = "safestep_migration";
 
@@ -95,6 +97,36 @@ impl<'m> Plan<'m> {
     }
 }
 
+/// What running a plan came to.
+#[derive(Debug, Default)]
+pub struct Ran {
+    /// How long each file took.
+    pub timings: Vec<Timing>,
+    /// What each file left behind.
+    pub footprints: Vec<Footprint>,
+}
+
+impl Ran {
+    async fn add(
+        &mut self,
+        connection: &mut Connection,
+        step: &Step<'_>,
+        done: ScriptDone,
+        watch: Stopwatch,
+    ) -> Result<()> {
+        self.timings.push(timing(step, watch));
+        let script = step.script();
+        self.footprints.push(Footprint {
+            file: script.path.clone(),
+            declared: script.declared.clone(),
+            schema: schema::read(connection).await?,
+            deleted: done.deleted,
+            taken_from: done.taken_from,
+        });
+        Ok(())
+    }
+}
+
 /// Why it is safe to change the file: there is a snapshot of it, or nobody else knows of it yet.
 #[derive(Debug, Clone, Copy)]
 pub enum Protection<'s> {
@@ -111,21 +143,21 @@ pub async fn apply_in_transaction(
     _protection: Protection<'_>,
     interrupt: &Interrupt,
     monitor: &dyn Monitor,
-) -> Result<Vec<Timing>> {
-    let mut timings = Vec::new();
+) -> Result<Ran> {
+    let mut ran = Ran::default();
     for (index, step) in plan.steps.iter().enumerate() {
         interrupt.check()?;
         monitor.progress(index as u64, plan.steps.len() as u64);
         let watch = Stopwatch::start();
         let set = format!("SAVEPOINT {SAVEPOINT}");
         connection.run("set a savepoint", &set).await?;
-        run(connection, step, Scope::Transactional, interrupt).await?;
+        let done = run(connection, step, Scope::Transactional, interrupt).await?;
         let release = format!("RELEASE {SAVEPOINT}");
         connection.run("release a savepoint", &release).await?;
         restore_settings(connection).await?;
-        timings.push(timing(step, watch));
+        ran.add(connection, step, done, watch).await?;
     }
-    Ok(timings)
+    Ok(ran)
 }
 
 /// Runs a plan with files that must run outside a transaction. The connection must own the file exclusively; each
@@ -137,24 +169,26 @@ pub async fn apply_outside_transaction(
     deadline: Deadline,
     interrupt: &Interrupt,
     monitor: &dyn Monitor,
-) -> Result<Vec<Timing>> {
-    let mut timings = Vec::new();
+) -> Result<Ran> {
+    let mut ran = Ran::default();
     for (index, step) in plan.steps.iter().enumerate() {
         interrupt.check()?;
         monitor.progress(index as u64, plan.steps.len() as u64);
         let watch = Stopwatch::start();
-        if step.script().no_transaction {
-            run(connection, step, Scope::NonTransactional, interrupt).await?;
+        let done = if step.script().no_transaction {
+            let done = run(connection, step, Scope::NonTransactional, interrupt).await?;
             require_no_transaction(connection, step).await?;
+            done
         } else {
             sqlite::begin(connection, Begin::Immediate, deadline, interrupt, || ()).await?;
-            run(connection, step, Scope::Transactional, interrupt).await?;
+            let done = run(connection, step, Scope::Transactional, interrupt).await?;
             sqlite::commit(connection, deadline, interrupt, || ()).await?;
-        }
+            done
+        };
         restore_settings(connection).await?;
-        timings.push(timing(step, watch));
+        ran.add(connection, step, done, watch).await?;
     }
-    Ok(timings)
+    Ok(ran)
 }
 
 fn timing(step: &Step<'_>, watch: Stopwatch) -> Timing {
@@ -192,10 +226,10 @@ async fn run(
     step: &Step<'_>,
     scope: Scope,
     interrupt: &Interrupt,
-) -> Result<()> {
+) -> Result<ScriptDone> {
     let script = step.script();
     match sqlite::run_script(connection, &script.sql, scope).await? {
-        Ok(_) => Ok(()),
+        Ok(done) => Ok(done),
         Err(failed) => Err(classify(script, failed, interrupt)),
     }
 }

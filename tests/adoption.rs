@@ -346,3 +346,52 @@ fn a_failure_while_taking_over_leaves_the_history_as_it_was() {
         ["0"]
     );
 }
+
+#[test]
+fn revisions_that_differ_in_a_detail_alone_are_told_apart_by_it() {
+    let up = "CREATE TABLE goods_new (id INTEGER PRIMARY KEY, price INT CHECK (price > 0));\nDROP TABLE goods;\n\
+              ALTER TABLE goods_new RENAME TO goods;\n";
+    let plain = "CREATE TABLE goods (id INTEGER PRIMARY KEY, price INT);";
+    for (number, rebuilt) in [(9, ""), (10, up)] {
+        let sandbox = without_history(8);
+        sandbox.add_migration("009_goods", plain);
+        sandbox.add_migration("010_check", up);
+        sandbox.sql(&format!("{plain} {rebuilt}"));
+        assert_eq!(sandbox.current(), revision(number));
+    }
+    let sandbox = without_history(8);
+    sandbox.add_migration("009_goods", plain);
+    sandbox.add_migration("010_check", up);
+    sandbox.sql("CREATE TABLE goods (id INTEGER PRIMARY KEY, price INT CHECK (price > 5))");
+    refused(&sandbox, &["009 and 010 have the same schema"]);
+}
+
+#[test]
+fn details_do_not_stand_in_the_way_and_doctor_lists_them() {
+    let sandbox = without_history(8);
+    let create = sandbox
+        .query("SELECT sql FROM sqlite_schema WHERE name = 'secrets'")
+        .join("");
+    let other = create
+        .replace("value VARCHAR", "value TEXT COLLATE NOCASE")
+        .replace("DEFAULT '0'", "CHECK (is_parameter IN (0, 1))");
+    sandbox.sql(&format!(
+        "DROP TABLE secrets; {other}; CREATE UNIQUE INDEX ix_secrets_key ON secrets (\"key\")"
+    ));
+    let doctor = sandbox.run(&["doctor"]);
+    for part in [
+        "secrets.value: its type should be varchar, and is text",
+        "secrets.value: its collation should be none, and is nocase",
+        "secrets.is_parameter: its default should be '0', and is none",
+        "secrets: it has CHECK (is_parameter in ( 0 , 1 )), which should not be there",
+    ] {
+        assert!(
+            doctor.stdout.contains(part),
+            "{part} in {}{}",
+            doctor.stdout,
+            doctor.stderr
+        );
+    }
+    run(&sandbox, &["run"]);
+    in_step_at(&sandbox, 8);
+}

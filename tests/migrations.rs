@@ -473,3 +473,22 @@ fn an_emptied_alembic_version_is_filled_again_where_sqlx_and_the_schema_agree() 
     assert_eq!(document["outcome"], "adopted");
     expect_alembic_version(&sandbox, HEAD);
 }
+
+#[test]
+fn a_folder_without_revision_0_goes_down_to_nothing_and_up_again() {
+    let sandbox = Sandbox::new();
+    for entry in fs::read_dir(sandbox.migrations()).expect("migrations") {
+        fs::remove_file(entry.expect("entry").path()).expect("removed");
+    }
+    sandbox.add_migration("001_goods", "CREATE TABLE goods (id INTEGER PRIMARY KEY);");
+    fs::write(
+        sandbox.migrations().join("001_goods.down.sql"),
+        "-- drops: table goods\nDROP TABLE goods;\n",
+    )
+    .expect("down file");
+    sandbox.run(&["run", "--create-if-missing"]).expect_code(0);
+    sandbox.run(&["downgrade", "base"]).expect_code(0);
+    assert_eq!(sandbox.current(), "none");
+    sandbox.run(&["run"]).expect_code(0);
+    assert_eq!(sandbox.current(), "001");
+}

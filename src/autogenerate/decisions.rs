@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::blueprint::{Blueprint, ColumnOrder, Kind};
 use crate::error::{Error, Result};
 use crate::grammar::TableText;
+use crate::migration::Rename;
 
 /// The answers that were given.
 #[derive(Debug, Clone, Default)]
@@ -86,6 +87,40 @@ impl Decisions {
             parts.ok_or_else(|| malformed("--fill", text, "table.column=<SQL expression>"))?;
         self.fills.insert(name, value.to_owned());
         Ok(())
+    }
+
+    /// As the header of the way up declares them: columns after their tables.
+    pub(super) fn renames(&self) -> Vec<Rename> {
+        let tables = self.tables.iter().map(|(from, to)| Rename::Table {
+            from: from.clone(),
+            to: lower(to),
+        });
+        let columns = self
+            .columns
+            .iter()
+            .map(|((table, from), to)| Rename::Column {
+                table: lower(self.tables.get(table).unwrap_or(table)),
+                from: from.clone(),
+                to: lower(to),
+            });
+        tables.chain(columns).collect()
+    }
+
+    /// As the header of the way down declares them.
+    pub(super) fn renames_back(&self) -> Vec<Rename> {
+        let tables = self.tables.iter().map(|(from, to)| Rename::Table {
+            from: lower(to),
+            to: from.clone(),
+        });
+        let columns = self
+            .columns
+            .iter()
+            .map(|((table, from), to)| Rename::Column {
+                table: table.clone(),
+                from: lower(to),
+                to: from.clone(),
+            });
+        tables.chain(columns).collect()
     }
 
     /// What is still to be decided on the way from `from` to `to`.

@@ -13,7 +13,9 @@ pub use decisions::{Decisions, Question};
 
 use self::route::Way;
 use crate::error::{Error, Result};
+use crate::schema::{self, Schema};
 use crate::sqlite::{Connection, Scope, run_script};
+use crate::verify::directives;
 
 /// A pair of scripts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,12 +45,26 @@ pub async fn draft(
     }
     let up = route::find(from, to, &Way::up(decisions)).await?;
     let down = route::find(&up.end, from, &Way::down(decisions, from)).await?;
-    let draft = Draft {
-        up: render::script(&up),
-        down: render::script(&down),
-    };
-    prove(&draft, from, to, decisions.column_order).await?;
-    Ok(Some(draft))
+    let (up, down) = (render::script(&up), render::script(&down));
+    let mut trial = Trial::new(from, decisions.column_order).await?;
+    let before = trial.schema().await?;
+    trial.run("up", &up, to).await?;
+    let after = trial.schema().await?;
+    trial.run("down", &down, from).await?;
+    let back = trial.schema().await?;
+    let (renames, renames_back) = (decisions.renames(), decisions.renames_back());
+    Ok(Some(Draft {
+        up: with_header(&directives(&before, &after, &renames), &up),
+        down: with_header(&directives(&after, &back, &renames_back), &down),
+    }))
+}
+
+/// What the loss gate wants to be declared.
+fn with_header(directives: &[String], script: &str) -> String {
+    if directives.is_empty() {
+        return script.to_owned();
+    }
+    format!("{}\n\n{script}", directives.join("\n"))
 }
 
 fn undecided(questions: &[Question]) -> Error {
@@ -76,28 +92,42 @@ fn undecided(questions: &[Question]) -> Error {
     }
 }
 
-/// Runs the finished texts up and down, as a job would.
-async fn prove(draft: &Draft, from: &Blueprint, to: &Blueprint, order: ColumnOrder) -> Result<()> {
-    let mut connection = Connection::in_memory().await?;
-    for object in from.objects() {
-        connection.run("build a schema", &object.sql).await?;
+/// Runs the finished texts as a job would, on an empty copy of the schema.
+struct Trial {
+    connection: Connection,
+    order: ColumnOrder,
+}
+
+impl Trial {
+    async fn new(from: &Blueprint, order: ColumnOrder) -> Result<Self> {
+        let mut connection = Connection::in_memory().await?;
+        for object in from.objects() {
+            connection.run("build a schema", &object.sql).await?;
+        }
+        Ok(Self { connection, order })
     }
-    for (way, script, goal) in [("up", &draft.up, to), ("down", &draft.down, from)] {
-        let problem = match run_script(&mut connection, script, Scope::Transactional).await? {
+
+    async fn schema(&mut self) -> Result<Schema> {
+        schema::read(&mut self.connection).await
+    }
+
+    async fn run(&mut self, way: &str, script: &str, goal: &Blueprint) -> Result<()> {
+        let connection = &mut self.connection;
+        let problem = match run_script(connection, script, Scope::Transactional).await? {
             Err(failed) => Some(format!("{}: {}", failed.failure.message, failed.excerpt)),
             Ok(_) => {
-                let reached = Blueprint::read(&mut connection).await?;
-                let left = reached.differences(goal, order);
+                let reached = Blueprint::read(connection).await?;
+                let left = reached.differences(goal, self.order);
                 left.first()
                     .map(|(_, name, _)| format!("{name} would differ"))
             }
         };
-        if let Some(problem) = problem {
-            return Err(Error::Usage {
+        match problem {
+            None => Ok(()),
+            Some(problem) => Err(Error::Usage {
                 message: format!("the drafted way {way} does not lead where it should: {problem}"),
                 hint: "Write this migration by hand, and please report the two schemas.".into(),
-            });
+            }),
         }
     }
-    connection.close().await
 }

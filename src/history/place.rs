@@ -54,6 +54,13 @@ fn claims(alembic: &AlembicRow, recorded: &[Version], migrations: &Migrations) -
         .collect()
 }
 
+/// Differences that tell one revision from another.
+fn telling(revision: &RevisionSchema, found: &Schema) -> Vec<Difference> {
+    let mut list = schema::differences(&revision.schema, found);
+    list.retain(|difference| difference.weight != Weight::Detail);
+    list
+}
+
 fn structural(list: Vec<Difference>) -> Vec<Problem> {
     list.into_iter()
         .filter(|difference| difference.weight == Weight::Structure)
@@ -100,16 +107,14 @@ fn by_claims(claims: &[Version], revisions: &[RevisionSchema], found: &Schema) -
 fn by_schema(revisions: &[RevisionSchema], found: &Schema) -> Result<Version> {
     let fits: Vec<&RevisionSchema> = revisions
         .iter()
-        .filter(|revision| schema::differences(&revision.schema, found).is_empty())
+        .filter(|revision| telling(revision, found).is_empty())
         .collect();
     let Some(best) = fits.last() else {
         let near = nearest(revisions, found);
         let gaps = revisions
             .iter()
             .find(|revision| Some(revision.version) == near)
-            .map_or_else(Vec::new, |revision| {
-                schema::differences(&revision.schema, found)
-            });
+            .map_or_else(Vec::new, |revision| telling(revision, found));
         return Err(Error::Unplaceable {
             message: format!(
                 "the database has tables but no history, and its schema is that of no revision (it is nearest to {})",
@@ -121,26 +126,40 @@ fn by_schema(revisions: &[RevisionSchema], found: &Schema) -> Result<Version> {
                 .collect(),
         });
     };
-    if let Some(twin) = fits
+    let outline = best.schema.outline();
+    let twins: Vec<&RevisionSchema> = fits
         .iter()
-        .rev()
-        .skip(1)
-        .find(|other| other.schema == best.schema)
-    {
-        return Err(Error::Unplaceable {
-            message: format!(
-                "the database has tables but no history, and {} and {} have the same schema",
-                twin.version, best.version
-            ),
-            differences: Vec::new(),
-        });
+        .copied()
+        .filter(|other| other.schema.outline() == outline)
+        .collect();
+    the_one_among(&twins, found)
+}
+
+/// Revisions that differ in details at most: the only one that the database equals in these, too.
+fn the_one_among(twins: &[&RevisionSchema], found: &Schema) -> Result<Version> {
+    let exact: Vec<&&RevisionSchema> = twins
+        .iter()
+        .filter(|revision| schema::differences(&revision.schema, found).is_empty())
+        .collect();
+    match (twins, exact.as_slice()) {
+        ([only], _) => Ok(only.version),
+        (_, [only]) => Ok(only.version),
+        _ => {
+            let names: Vec<String> = twins.iter().map(|twin| twin.version.to_string()).collect();
+            Err(Error::Unplaceable {
+                message: format!(
+                    "the database has tables but no history, and {} have the same schema",
+                    names.join(" and ")
+                ),
+                differences: Vec::new(),
+            })
+        }
     }
-    Ok(best.version)
 }
 
 fn nearest(revisions: &[RevisionSchema], found: &Schema) -> Option<Version> {
     revisions
         .iter()
-        .min_by_key(|revision| schema::differences(&revision.schema, found).len())
+        .min_by_key(|revision| telling(revision, found).len())
         .map(|revision| revision.version)
 }

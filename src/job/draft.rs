@@ -42,7 +42,7 @@ async fn build(run: &mut Run<'_>, plan: &Plan<'_>, draft: &Path) -> Result<()> {
     let before = Before::take(&mut connection).await?;
     let timings = if plan.is_non_transactional() {
         run.phase("migrate");
-        let timings = migrator::apply_outside_transaction(
+        let ran = migrator::apply_outside_transaction(
             &mut connection,
             plan,
             protection,
@@ -52,9 +52,9 @@ async fn build(run: &mut Run<'_>, plan: &Plan<'_>, draft: &Path) -> Result<()> {
         )
         .await?;
         begin(run, &mut connection).await?;
-        run.normalise_and_verify(&mut connection, plan, &before)
+        run.normalise_and_verify(&mut connection, &ran.footprints, &before)
             .await?;
-        timings
+        ran.timings
     } else {
         begin(run, &mut connection).await?;
         run.apply(&mut connection, plan, protection, &before)

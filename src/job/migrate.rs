@@ -250,7 +250,11 @@ async fn finish(run: &mut Run<'_>, mut changed: Changed) -> Result<()> {
 /// Reads the committed history through a new connection.
 async fn check_committed(run: &mut Run<'_>, snapshot: &Snapshot) -> Result<()> {
     let detail = match read_committed(run).await {
-        Ok(seen) if Some(version_name(seen.current)) == run.report.to && seen.in_step => {
+        // Where nothing is applied any more, there is no row to be in step.
+        Ok(seen)
+            if Some(version_name(seen.current)) == run.report.to
+                && (seen.in_step || seen.current.is_none()) =>
+        {
             return Ok(());
         }
         Ok(seen) => format!(

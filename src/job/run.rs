@@ -9,7 +9,7 @@ use crate::migration::{Migrations, Target, Version, version_name};
 use crate::migrator::{self, Direction, Plan, Protection};
 use crate::schema;
 use crate::sqlite::Connection;
-use crate::verify::{ForeignKeys, Inventory};
+use crate::verify::{Footprint, ForeignKeys, Inventory, undeclared_losses};
 
 const NS_PER_MS: i64 = 1_000_000;
 
@@ -155,7 +155,7 @@ impl<'a> Run<'a> {
         before: &Before,
     ) -> Result<Vec<Timing>> {
         self.phase("migrate");
-        let timings = migrator::apply_in_transaction(
+        let ran = migrator::apply_in_transaction(
             connection,
             plan,
             protection,
@@ -163,21 +163,22 @@ impl<'a> Run<'a> {
             self.context.monitor,
         )
         .await?;
-        self.normalise_and_verify(connection, plan, before).await?;
-        Ok(timings)
+        self.normalise_and_verify(connection, &ran.footprints, before)
+            .await?;
+        Ok(ran.timings)
     }
 
     /// The enum normalisation and every check of the result.
     pub(super) async fn normalise_and_verify(
         &mut self,
         connection: &mut Connection,
-        plan: &Plan<'_>,
+        footprints: &[Footprint],
         before: &Before,
     ) -> Result<()> {
         self.phase("normalise");
         self.normalise(connection).await?;
         self.phase("verify");
-        self.verify(connection, plan, before).await
+        self.verify(connection, footprints, before).await
     }
 
     async fn normalise(&mut self, connection: &mut Connection) -> Result<()> {
@@ -208,12 +209,12 @@ impl<'a> Run<'a> {
     async fn verify(
         &mut self,
         connection: &mut Connection,
-        plan: &Plan<'_>,
+        footprints: &[Footprint],
         before: &Before,
     ) -> Result<()> {
         self.context.interrupt.check()?;
         let after = Inventory::take(connection).await?;
-        let mut problems = before.inventory.undeclared_losses(&after, &plan.declared());
+        let mut problems = undeclared_losses(&before.inventory, &after, footprints);
         problems.extend(before.foreign_keys.new_violations(connection).await?);
         let findings = crate::sqlite::quick_check(connection).await?;
         problems.extend(

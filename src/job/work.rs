@@ -123,7 +123,7 @@ impl Work<'_> {
     ) -> Result<()> {
         let context = run.context;
         run.phase("migrate");
-        let timings = migrator::apply_outside_transaction(
+        let ran = migrator::apply_outside_transaction(
             live,
             self.plan,
             Protection::Snapshot(snapshot),
@@ -140,9 +140,9 @@ impl Work<'_> {
             || (),
         )
         .await?;
-        run.normalise_and_verify(live, self.plan, self.before)
+        run.normalise_and_verify(live, &ran.footprints, self.before)
             .await?;
-        self.commit(run, live, &timings).await
+        self.commit(run, live, &ran.timings).await
     }
 
     async fn commit(

@@ -3,47 +3,25 @@
 //! ```sql
 //! -- no-transaction                                    sqlx's marker, only as the very first line
 //! -- alembic: 007_drop_password_hash                   the id in alembic_version
-//! -- drops: column users.password_hash, index ix_users_old
+//! -- drops: column users.password_hash, index ix_users_old, check users (age > 0)
+//! -- renames: column users.name to full_name, table keys to secrets
 //! -- deletes: rows sessions
 //! ```
 
 use std::collections::BTreeSet;
-use std::fmt;
 
-/// Something that a migration declares to take away.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Dropped {
-    /// A table, with its indexes and triggers.
-    Table(String),
-    /// `table.column`.
-    Column(String),
-    /// An index.
-    Index(String),
-    /// A trigger.
-    Trigger(String),
-    /// A view.
-    View(String),
-}
-
-impl fmt::Display for Dropped {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (kind, name) = match self {
-            Self::Table(name) => ("table", name),
-            Self::Column(name) => ("column", name),
-            Self::Index(name) => ("index", name),
-            Self::Trigger(name) => ("trigger", name),
-            Self::View(name) => ("view", name),
-        };
-        write!(f, "{kind} {name}")
-    }
-}
+use super::dropped::Dropped;
+use super::items::{split_outside_quotes, unquoted};
+use super::rename::Rename;
 
 /// The losses that a migration owns up to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Declarations {
     /// Objects that may vanish.
     pub drops: BTreeSet<Dropped>,
-    /// Tables that may lose rows.
+    /// What goes on under another name, in order.
+    pub renames: Vec<Rename>,
+    /// Tables that may lose rows, in lower case.
     pub deletes: BTreeSet<String>,
 }
 
@@ -51,6 +29,7 @@ impl Declarations {
     /// Takes over what another migration of the same job declares.
     pub fn extend(&mut self, other: &Self) {
         self.drops.extend(other.drops.iter().cloned());
+        self.renames.extend(other.renames.iter().cloned());
         self.deletes.extend(other.deletes.iter().cloned());
     }
 }
@@ -103,12 +82,14 @@ impl Header {
         match text.split_once(':') {
             Some(("alembic", id)) => self.take_alembic(id.trim()),
             Some(("drops", list)) => self.take_drops(list),
+            Some(("renames", list)) => self.take_renames(list),
             Some(("deletes", list)) => self.take_deletes(list),
-            Some((word @ ("drop" | "delete" | "Drops" | "Deletes" | "Alembic"), _)) => {
-                Err(format!(
-                    "'{word}:' is not a directive; the directives are alembic:, drops: and deletes:"
-                ))
-            }
+            Some((
+                word @ ("drop" | "delete" | "rename" | "Drops" | "Deletes" | "Renames" | "Alembic"),
+                _,
+            )) => Err(format!(
+                "'{word}:' is not a directive; the directives are alembic:, drops:, renames: and deletes:"
+            )),
             _ => Ok(()),
         }
     }
@@ -124,38 +105,30 @@ impl Header {
     }
 
     fn take_drops(&mut self, list: &str) -> Result<(), String> {
-        for item in list.split(',') {
-            self.declared.drops.insert(dropped(item.trim())?);
+        for item in split_outside_quotes(list) {
+            self.declared.drops.insert(Dropped::parse(item)?);
+        }
+        Ok(())
+    }
+
+    fn take_renames(&mut self, list: &str) -> Result<(), String> {
+        for item in split_outside_quotes(list) {
+            self.declared.renames.push(Rename::parse(item)?);
         }
         Ok(())
     }
 
     fn take_deletes(&mut self, list: &str) -> Result<(), String> {
-        for item in list.split(',') {
-            match item.trim().split_once(' ') {
-                Some(("rows", table)) => self.declared.deletes.insert(table.trim().to_owned()),
-                _ => return Err(format!("'{}': write 'rows <table>'", item.trim())),
-            };
+        for item in split_outside_quotes(list) {
+            match item.split_once(' ') {
+                Some(("rows", table)) => {
+                    let table = unquoted(table).to_ascii_lowercase();
+                    self.declared.deletes.insert(table);
+                }
+                _ => return Err(format!("'{item}': write 'rows <table>'")),
+            }
         }
         Ok(())
-    }
-}
-
-fn dropped(item: &str) -> Result<Dropped, String> {
-    let usage = || {
-        format!(
-            "'{item}': write 'table <name>', 'column <table>.<column>', 'index <name>', 'trigger <name>' or 'view <name>'"
-        )
-    };
-    let (kind, name) = item.split_once(' ').ok_or_else(usage)?;
-    let name = name.trim().to_owned();
-    match kind {
-        "table" => Ok(Dropped::Table(name)),
-        "column" if name.contains('.') => Ok(Dropped::Column(name)),
-        "index" => Ok(Dropped::Index(name)),
-        "trigger" => Ok(Dropped::Trigger(name)),
-        "view" => Ok(Dropped::View(name)),
-        _ => Err(usage()),
     }
 }
 
@@ -166,7 +139,7 @@ mod tests {
     #[test]
     fn a_header_names_the_alembic_id_and_every_declared_loss() {
         let header = parse(
-            "-- alembic: 007_x\n-- drops: column users.a, index ix_a\n-- drops: table t\n-- deletes: rows s, rows u\nSELECT 1;",
+            "-- alembic: 007_x\n-- drops: column users.a, index ix_a\n-- drops: table t\n-- renames: column t.a to b\n-- deletes: rows s, rows u\nSELECT 1;",
         )
         .expect("a good header");
         assert_eq!(header.alembic.as_deref(), Some("007_x"));
@@ -177,6 +150,7 @@ mod tests {
             .map(ToString::to_string)
             .collect();
         assert_eq!(drops, ["table t", "column users.a", "index ix_a"]);
+        assert_eq!(header.declared.renames.len(), 1);
         assert_eq!(
             header.declared.deletes,
             BTreeSet::from(["s".to_owned(), "u".to_owned()])
@@ -207,6 +181,8 @@ mod tests {
             "-- drops: users",
             "-- drops: column users",
             "-- deletes: sessions",
+            "-- rename: table a to b",
+            "-- renames: a to b",
             "-- alembic:",
         ] {
             assert!(parse(line).is_err(), "{line} was accepted");

@@ -3,7 +3,10 @@
 //! Names and checksums are sqlx's (`NNN_name.up.sql`, SHA-384 of the bytes), so that sqlx-cli reads the same folder.
 
 mod directives;
+mod dropped;
 mod folder;
+mod items;
+mod rename;
 mod revision;
 
 use std::fmt;
@@ -13,8 +16,11 @@ use sha2::{Digest, Sha384};
 
 use crate::storage::{self, PathKind};
 
-pub use directives::{Declarations, Dropped};
+pub use directives::Declarations;
+pub use dropped::{Dropped, Part, What};
 pub use folder::LARGEST_COUNTED;
+pub use items::line_of_rows;
+pub use rename::Rename;
 pub use revision::Target;
 
 /// A migration's number.

@@ -1,6 +1,8 @@
 //! In what a database differs from the schema that it should have.
 
-use super::{Column, Schema, Table};
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Column, Index, Schema, Table, text};
 use crate::error::Problem;
 
 /// How much a difference says about the revision that a database is at.
@@ -10,6 +12,8 @@ pub enum Weight {
     Structure,
     /// An index: slower or less strict, but a database of this revision all the same.
     Index,
+    /// A detail in which databases of one revision differ by who made them: types, defaults, constraints, texts.
+    Detail,
 }
 
 /// One difference.
@@ -21,15 +25,38 @@ pub struct Difference {
     pub problem: Problem,
 }
 
-/// What `found` lacks of `expected`, or has otherwise. Tables that `expected` does not know are an application's own
-/// business; declared types are left out, since they change nothing in what SQLite stores for the types in use.
+/// What `found` lacks of `expected`, or has otherwise. Tables, indexes, views and triggers that `expected` does not know
+/// are an application's own business.
 #[must_use]
 pub fn differences(expected: &Schema, found: &Schema) -> Vec<Difference> {
     let mut list = Vec::new();
     for (name, table) in &expected.tables {
         match found.tables.get(name) {
             None => list.push(structure(name, "the table is missing")),
-            Some(other) => compare_tables(name, table, other, &mut list),
+            Some(other) => {
+                compare_tables(name, table, other, &mut list);
+                compare_details(name, table, other, &mut list);
+            }
+        }
+    }
+    let bodies = |schema: &Schema| -> BTreeMap<String, String> {
+        let triggers = schema.triggers.iter();
+        triggers
+            .map(|(name, trigger)| (format!("trigger {name}"), trigger.text.clone()))
+            .chain(
+                schema
+                    .views
+                    .iter()
+                    .map(|(name, text)| (format!("view {name}"), text.clone())),
+            )
+            .collect()
+    };
+    let there = bodies(found);
+    for (object, text) in bodies(expected) {
+        match there.get(&object) {
+            None => list.push(detail(object, "it is missing")),
+            Some(other) if *other != text => list.push(detail(object, "its text differs")),
+            Some(_) => {}
         }
     }
     list
@@ -42,12 +69,22 @@ fn structure(subject: impl Into<String>, message: impl Into<String>) -> Differen
     }
 }
 
+fn detail(subject: impl Into<String>, message: impl Into<String>) -> Difference {
+    Difference {
+        weight: Weight::Detail,
+        problem: Problem::new(subject, message),
+    }
+}
+
 fn compare_tables(name: &str, expected: &Table, found: &Table, list: &mut Vec<Difference>) {
     for column in &expected.columns {
         let subject = format!("{name}.{}", column.name);
         match found.columns.iter().find(|c| c.name == column.name) {
             None => list.push(structure(subject, "the column is missing")),
-            Some(other) => list.extend(compare_columns(&subject, column, other)),
+            Some(other) => {
+                list.extend(compare_columns(&subject, column, other));
+                list.extend(compare_column_details(&subject, column, other));
+            }
         }
     }
     for column in &found.columns {
@@ -59,12 +96,7 @@ fn compare_tables(name: &str, expected: &Table, found: &Table, list: &mut Vec<Di
         }
     }
     for (index, expected) in &expected.indexes {
-        if !found.indexes.values().any(|other| other == expected) {
-            list.push(Difference {
-                weight: Weight::Index,
-                problem: Problem::new(format!("{name}: {index}"), "the index is missing"),
-            });
-        }
+        list.extend(compare_index(&format!("{name}: {index}"), expected, found));
     }
 }
 
@@ -79,4 +111,96 @@ fn compare_columns(subject: &str, expected: &Column, found: &Column) -> Option<D
     }
     (expected.key != found.key)
         .then(|| structure(subject, "the column's place in the primary key differs"))
+}
+
+fn compare_index(subject: &str, expected: &Index, found: &Table) -> Option<Difference> {
+    let alike: Vec<&Index> = found
+        .indexes
+        .values()
+        .filter(|other| other.outline() == expected.outline())
+        .collect();
+    match alike.first() {
+        None => Some(Difference {
+            weight: Weight::Index,
+            problem: Problem::new(subject, "the index is missing"),
+        }),
+        Some(_) if alike.contains(&expected) => None,
+        Some(other) => Some(detail(
+            subject,
+            format!("the index should be {expected}, and is {other}"),
+        )),
+    }
+}
+
+fn compare_column_details(subject: &str, expected: &Column, found: &Column) -> Vec<Difference> {
+    let shown = |text: Option<&str>| text.map_or_else(|| "none".to_owned(), text::canonical);
+    let facts = |column: &Column| {
+        [
+            ("type", shown(Some(column.declared_type.as_str()))),
+            ("default", shown(column.default.as_deref())),
+            ("collation", shown(column.collation.as_deref())),
+            ("generation", shown(column.generated.as_deref())),
+        ]
+    };
+    let pairs = facts(expected).into_iter().zip(facts(found));
+    pairs
+        .filter(|(should, is)| should.1 != is.1)
+        .map(|((what, should), (_, is))| {
+            detail(
+                subject,
+                format!("its {what} should be {should}, and is {is}"),
+            )
+        })
+        .collect()
+}
+
+/// Everything that a table has beyond columns and indexes, one word each.
+fn facts(table: &Table) -> BTreeSet<String> {
+    let details = &table.details;
+    let flags = [
+        (details.autoincrement, "AUTOINCREMENT"),
+        (details.strict, "STRICT"),
+        (details.without_rowid, "WITHOUT ROWID"),
+    ];
+    let flags = flags
+        .iter()
+        .filter(|(is, _)| *is)
+        .map(|(_, what)| (*what).to_owned());
+    let checks = details
+        .checks
+        .iter()
+        .map(|check| format!("CHECK ({})", check.expression));
+    let conflicts = details
+        .conflicts
+        .iter()
+        .map(|(columns, what)| format!("ON CONFLICT {what} ({columns})"));
+    let keys = table
+        .foreign_keys
+        .iter()
+        .map(|key| format!("FOREIGN KEY {key}"));
+    flags.chain(checks).chain(conflicts).chain(keys).collect()
+}
+
+fn compare_details(name: &str, expected: &Table, found: &Table, list: &mut Vec<Difference>) {
+    let unread = [&expected.details, &found.details]
+        .into_iter()
+        .find_map(|details| details.unread.as_ref());
+    if let Some(reason) = unread {
+        if expected.details.text != found.details.text {
+            let message =
+                format!("its definition differs, and safestep cannot read it all ({reason})");
+            list.push(detail(name, message));
+        }
+        return;
+    }
+    let (should, is) = (facts(expected), facts(found));
+    list.extend(
+        should
+            .difference(&is)
+            .map(|fact| detail(name, format!("it lacks {fact}"))),
+    );
+    list.extend(
+        is.difference(&should)
+            .map(|fact| detail(name, format!("it has {fact}, which should not be there"))),
+    );
 }

@@ -140,6 +140,7 @@ mod tests {
                 first,
                 second,
                 database,
+                within: "",
             },
         )
     }

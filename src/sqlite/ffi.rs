@@ -51,6 +51,12 @@ impl<'c> Raw<'c> {
         usize::try_from(unsafe { sys::sqlite3_error_offset(self.db) }).ok()
     }
 
+    /// Rows that the last INSERT, UPDATE or DELETE changed itself, without its triggers.
+    pub(super) fn changes(&self) -> i64 {
+        // SAFETY: the handle is open for as long as the guard lives.
+        unsafe { sys::sqlite3_changes64(self.db) }
+    }
+
     /// Whether a transaction is open.
     pub(super) fn in_transaction(&self) -> bool {
         // SAFETY: the handle is open for as long as the guard lives.
@@ -117,6 +123,8 @@ pub(super) struct Action<'a> {
     pub(super) second: &'a str,
     /// `main`, `temp`, or the name of an attached one.
     pub(super) database: &'a str,
+    /// The trigger or view that does it; empty for the statement itself.
+    pub(super) within: &'a str,
 }
 
 unsafe extern "C" fn authorize(
@@ -125,7 +133,7 @@ unsafe extern "C" fn authorize(
     first: *const c_char,
     second: *const c_char,
     database: *const c_char,
-    _trigger: *const c_char,
+    within: *const c_char,
 ) -> c_int {
     // SAFETY: `judge` is the pointer registered in `with_authorizer`, alive until it is taken back there.
     let judge = unsafe { &mut *judge.cast::<&mut dyn FnMut(&Action<'_>) -> bool>() };
@@ -137,6 +145,8 @@ unsafe extern "C" fn authorize(
         second: unsafe { text(second) },
         // SAFETY: as above.
         database: unsafe { text(database) },
+        // SAFETY: as above.
+        within: unsafe { text(within) },
     };
     if judge(&action) {
         sys::SQLITE_OK

@@ -95,16 +95,6 @@ pub async fn sqlite_version(connection: &mut Connection) -> Result<String> {
         .await
 }
 
-/// The names of the application's tables: neither SQLite's own nor the migrators'. Virtual tables are left out, since
-/// their module may be missing here; the shadow tables that hold their content are not.
-pub async fn user_tables(connection: &mut Connection) -> Result<Vec<String>> {
-    let sql = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' \
-               AND name NOT IN ('_sqlx_migrations', 'alembic_version') AND sql NOT LIKE 'CREATE VIRTUAL%' \
-               ORDER BY name";
-    let rows = connection.rows("list the tables", sql).await?;
-    Ok(rows.iter().filter_map(|row| row.try_get(0).ok()).collect())
-}
-
 /// Whether a table or view of that name exists.
 pub async fn has_table(connection: &mut Connection, name: &str) -> Result<bool> {
     sqlx::query_scalar::<_, i64>(

@@ -17,11 +17,11 @@ pub use authorizer::Scope;
 pub use backup::copy;
 pub(crate) use connection::failure_of;
 pub use connection::{Access, Connection};
-pub use inspect::{FileFacts, has_table, quick_check, quoted, sqlite_version, user_tables};
+pub use inspect::{FileFacts, has_table, quick_check, quoted, sqlite_version};
 pub use interrupt::Interrupt;
 pub use pages::{
     ContentDigest, Layout, PagesWritten, available as pages_available, digest_file, digest_live,
     hex, live_layout, restore_pages,
 };
-pub use script::{ScriptFailure, run_script};
+pub use script::{ScriptDone, ScriptFailure, run_script};
 pub use transaction::{Begin, begin, begin_reading, commit, leave_wal, rollback};

@@ -1,8 +1,13 @@
 //! Running a migration's SQL statement by statement, so that a failure has a place.
 
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use libsqlite3_sys as sys;
+
 use super::authorizer::{self, Scope};
 use super::connection::Connection;
-use super::ffi::Raw;
+use super::ffi::{Action, Raw};
 use crate::error::{Result, SqliteFailure};
 
 const EXCERPT_LIMIT: usize = 160;
@@ -20,26 +25,39 @@ pub struct ScriptFailure {
     pub failure: SqliteFailure,
 }
 
-/// Runs every statement of `sql`; returns how many there were.
+/// What a script did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ScriptDone {
+    /// How many statements it has.
+    pub statements: usize,
+    /// Rows that its DELETE statements deleted, by table. What triggers and REPLACE delete is not in it.
+    pub deleted: BTreeMap<String, i64>,
+    /// Tables that some statement could take rows from: with DELETE, also in a trigger, or DROP TABLE.
+    pub taken_from: BTreeSet<String>,
+}
+
+/// Runs every statement of `sql`.
 ///
 /// The outer error is one of the connection, the inner one of the script.
 pub async fn run_script(
     connection: &mut Connection,
     sql: &str,
     scope: Scope,
-) -> Result<std::result::Result<usize, ScriptFailure>> {
+) -> Result<std::result::Result<ScriptDone, ScriptFailure>> {
     connection.raw(|raw| run(raw, sql, scope)).await
 }
 
-fn run(raw: &Raw<'_>, sql: &str, scope: Scope) -> std::result::Result<usize, ScriptFailure> {
+fn run(raw: &Raw<'_>, sql: &str, scope: Scope) -> std::result::Result<ScriptDone, ScriptFailure> {
     let mut refusal = None;
-    let mut judge = |action: &super::ffi::Action<'_>| {
+    let seen = RefCell::new(Seen::default());
+    let mut judge = |action: &Action<'_>| {
+        seen.borrow_mut().take(action);
         let reason = authorizer::refusal(scope, action);
         let allowed = reason.is_none();
         refusal = reason.or(refusal.take());
         allowed
     };
-    let outcome = raw.with_authorizer(&mut judge, || run_all(raw, sql));
+    let outcome = raw.with_authorizer(&mut judge, || run_all(raw, sql, &seen));
     outcome.map_err(|mut failed| {
         if let (true, Some(reason)) = (failed.failure.is_refused(), refusal) {
             failed.failure.message = reason;
@@ -48,28 +66,80 @@ fn run(raw: &Raw<'_>, sql: &str, scope: Scope) -> std::result::Result<usize, Scr
     })
 }
 
-fn run_all(raw: &Raw<'_>, sql: &str) -> std::result::Result<usize, ScriptFailure> {
+/// What the authorizer has seen of one statement.
+#[derive(Default)]
+struct Seen {
+    deletes_from: BTreeSet<String>,
+    taken_from: BTreeSet<String>,
+    drops: bool,
+}
+
+impl Seen {
+    fn take(&mut self, action: &Action<'_>) {
+        if action.database != "main" || action.first.starts_with("sqlite_") {
+            return;
+        }
+        match action.code {
+            sys::SQLITE_DROP_TABLE | sys::SQLITE_DROP_VTABLE => {
+                self.drops = true;
+                self.taken_from.insert(action.first.to_owned());
+            }
+            sys::SQLITE_DELETE => {
+                self.taken_from.insert(action.first.to_owned());
+                if action.within.is_empty() {
+                    self.deletes_from.insert(action.first.to_owned());
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl ScriptDone {
+    /// Adds a statement that has run to its end. DROP TABLE is announced as a DELETE, too, and changes no count.
+    fn add(&mut self, seen: Seen, changes: impl FnOnce() -> i64) {
+        self.statements += 1;
+        self.taken_from.extend(seen.taken_from);
+        if seen.drops || seen.deletes_from.is_empty() {
+            return;
+        }
+        let rows = changes();
+        for table in seen.deletes_from {
+            *self.deleted.entry(table).or_default() += rows;
+        }
+    }
+}
+
+fn run_all(
+    raw: &Raw<'_>,
+    sql: &str,
+    seen: &RefCell<Seen>,
+) -> std::result::Result<ScriptDone, ScriptFailure> {
     let mut start = 0;
-    let mut count = 0;
+    let mut done = ScriptDone::default();
     while start < sql.len() {
         let rest = &sql[start..];
-        let place = |failure, offset| locate(sql, start, offset, count + 1, failure);
+        let place = |failure, offset, count| locate(sql, start, offset, count + 1, failure);
+        seen.take();
         let (statement, consumed) = raw
             .prepare(rest)
-            .map_err(|failure| place(failure, raw.error_offset()))?;
+            .map_err(|failure| place(failure, raw.error_offset(), done.statements))?;
         if let Some(mut statement) = statement {
             if let Some(name) = statement.first_parameter() {
-                return Err(place(parameter(&name), None));
+                return Err(place(parameter(&name), None, done.statements));
             }
-            while statement.step().map_err(|failure| place(failure, None))? {}
-            count += 1;
+            while statement
+                .step()
+                .map_err(|failure| place(failure, None, done.statements))?
+            {}
+            done.add(seen.take(), || raw.changes());
         }
         if consumed == 0 {
             break;
         }
         start += consumed;
     }
-    Ok(count)
+    Ok(done)
 }
 
 /// SQLite would take the parameter for NULL.
@@ -128,7 +198,7 @@ fn excerpt(text: &str) -> String {
 mod tests {
     use super::*;
 
-    async fn run_in_memory(sql: &str) -> std::result::Result<usize, ScriptFailure> {
+    async fn run_in_memory(sql: &str) -> std::result::Result<ScriptDone, ScriptFailure> {
         let mut connection = Connection::in_memory().await.expect("in-memory database");
         run_script(&mut connection, sql, Scope::Transactional)
             .await
@@ -139,7 +209,24 @@ mod tests {
     async fn statements_are_counted_and_triggers_are_one_statement() {
         let sql = "-- head\nCREATE TABLE t (a);\nCREATE TRIGGER g AFTER INSERT ON t BEGIN SELECT 1; SELECT 2; END;\n\
                    INSERT INTO t VALUES (';');\n-- the end\n";
-        assert_eq!(run_in_memory(sql).await, Ok(3));
+        let done = run_in_memory(sql).await.expect("it runs");
+        assert_eq!(done.statements, 3);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn deleted_rows_are_counted_and_those_of_dropped_tables_are_not() {
+        let sql = "CREATE TABLE t (a); CREATE TABLE u (a); CREATE TABLE k (a) WITHOUT ROWID;"
+            .replace("k (a)", "k (a PRIMARY KEY)");
+        let done = run_in_memory(&format!(
+            "{sql} INSERT INTO t VALUES (1), (2), (3); INSERT INTO u VALUES (1); INSERT INTO k VALUES (1), (2);\n\
+             DELETE FROM t WHERE a = 1; DELETE FROM k; DELETE FROM t; DELETE FROM u WHERE a = 9; DROP TABLE u; DROP TABLE t"
+        ))
+        .await
+        .expect("it runs");
+        let counts: Vec<(&str, i64)> = done.deleted.iter().map(|(t, n)| (t.as_str(), *n)).collect();
+        assert_eq!(counts, [("k", 2), ("t", 3), ("u", 0)]);
+        let tables: Vec<&str> = done.taken_from.iter().map(String::as_str).collect();
+        assert_eq!(tables, ["k", "t", "u"]);
     }
 
     #[tokio::test(flavor = "multi_thread")]

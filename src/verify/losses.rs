@@ -1,153 +1,350 @@
-//! The loss gate: what a database holds before and after, and whether what vanished was declared.
+//! The loss gate: whether what vanished was declared, and if not, which file took it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
-use crate::error::{Problem, Result};
-use crate::migration::{Declarations, Dropped};
-use crate::schema::{self, Schema};
-use crate::sqlite::{Connection, quoted, user_tables};
+use super::inventory::{Footprint, Inventory};
+use super::parts::{Held, Parts, parts};
+use super::rename::{Renames, rows_under_last_names};
+use crate::error::Problem;
+use crate::migration::{Declarations, Dropped, Part, Rename, What, line_of_rows};
+use crate::schema::{Nature, Schema};
 
-/// Objects and row counts of a database.
-#[derive(Debug, Clone, Default)]
-pub struct Inventory {
-    schema: Schema,
-    /// Rows by table.
-    pub rows: BTreeMap<String, i64>,
+/// What a database held before and lacks after the plan without a declaration, each with its file and the line to add.
+#[must_use]
+pub fn undeclared_losses(
+    before: &Inventory,
+    after: &Inventory,
+    footprints: &[Footprint],
+) -> Vec<Problem> {
+    let renames = Renames::that_happened(footprints);
+    let gate = Gate {
+        before: renames.last_names(&before.schema),
+        after: renames.last_names(&after.schema),
+        declared: footprints
+            .iter()
+            .flat_map(|print| &print.declared.drops)
+            .flat_map(|dropped| renames.all_names(dropped))
+            .collect(),
+        renames,
+        footprints,
+    };
+    let mut problems = gate.lost_parts();
+    problems.extend(gate.lost_rows(before, after));
+    problems
 }
 
-impl Inventory {
-    /// Takes it. Counting reads the smallest index of each table.
-    pub async fn take(connection: &mut Connection) -> Result<Self> {
-        let schema = schema::read(connection).await?;
-        let mut rows = BTreeMap::new();
-        for table in user_tables(connection).await? {
-            let sql = format!("SELECT count(*) FROM {}", quoted(&table));
-            let count = connection.scalar("count the rows", &sql).await?;
-            rows.insert(table, count);
-        }
-        Ok(Self { schema, rows })
-    }
+/// The header lines that a migration from one schema to another needs so that the gate lets it through.
+#[must_use]
+pub fn directives(before: &Schema, after: &Schema, renames: &[Rename]) -> Vec<String> {
+    let print = Footprint {
+        file: PathBuf::new(),
+        declared: Declarations {
+            renames: renames.to_vec(),
+            ..Declarations::default()
+        },
+        schema: after.clone(),
+        deleted: BTreeMap::new(),
+        taken_from: BTreeSet::new(),
+    };
+    let footprints = [print];
+    let names = Renames::that_happened(&footprints);
+    let gate = Gate {
+        before: names.last_names(before),
+        after: names.last_names(after),
+        declared: BTreeSet::new(),
+        renames: names,
+        footprints: &footprints,
+    };
+    let (had, has) = (parts(&gate.before), parts(&gate.after));
+    let drops: BTreeSet<String> = had
+        .iter()
+        .filter(|(part, held)| gate.is_undeclared(part, held, &has))
+        .map(|(_, held)| line_of(&held.shown))
+        .collect();
+    let renames = renames.iter().map(|rename| format!("-- renames: {rename}"));
+    renames.chain(drops).collect()
+}
 
-    /// The schema that was seen.
-    #[must_use]
-    pub fn schema(&self) -> &Schema {
-        &self.schema
-    }
+struct Gate<'f> {
+    /// Both with every name as it is at the end.
+    before: Schema,
+    after: Schema,
+    declared: BTreeSet<Dropped>,
+    renames: Renames,
+    footprints: &'f [Footprint],
+}
 
-    /// What `after` lacks without a declaration, each with the line to add.
-    #[must_use]
-    pub fn undeclared_losses(&self, after: &Self, declared: &Declarations) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        let gone = objects(&self.schema);
-        let kept: BTreeSet<Dropped> = objects(&after.schema).into_iter().map(|o| o.0).collect();
-        for (object, table) in gone {
-            let implied = table.is_some_and(|t| declared.drops.contains(&Dropped::Table(t)));
-            if !kept.contains(&object) && !implied && !declared.drops.contains(&object) {
-                problems.push(undeclared_drop(&object));
-            }
-        }
-        problems.extend(self.lost_constraints(after, declared));
-        problems.extend(self.lost_rows(after, declared));
-        problems
-    }
-
-    fn lost_rows(&self, after: &Self, declared: &Declarations) -> Vec<Problem> {
-        self.rows
+impl Gate<'_> {
+    fn lost_parts(&self) -> Vec<Problem> {
+        let (had, has) = (parts(&self.before), parts(&self.after));
+        let lost: Vec<(&Dropped, &Held)> = had
             .iter()
-            .filter(|(table, _)| !declared.deletes.contains(*table))
-            .filter_map(|(table, before)| {
-                let now = after.rows.get(table)?;
-                (now < before).then(|| {
-                    Problem::new(
-                        table.clone(),
-                        format!(
-                            "had {before} rows and has {now}; if that is meant, add the line '-- deletes: rows {table}' \
-                             to the top of the migration"
-                        ),
-                    )
-                })
+            .filter(|(part, held)| self.is_undeclared(part, held, &has))
+            .collect();
+        if lost.is_empty() {
+            return Vec::new();
+        }
+        let after_each: Vec<Parts> = self
+            .footprints
+            .iter()
+            .map(|print| parts(&self.renames.last_names(&print.schema)))
+            .collect();
+        lost.into_iter()
+            .map(|(part, held)| {
+                let taken = after_each
+                    .iter()
+                    .rposition(|then| !is_lost(part, held, then));
+                let taker = self.footprints.get(taken.map_or(0, |last| last + 1));
+                problem(taker, &self.lost_message(part, held, &has))
             })
             .collect()
     }
 
-    /// Keys of a table that stays: a rebuild that forgets one makes the table less strict.
-    fn lost_constraints(&self, after: &Self, declared: &Declarations) -> Vec<Problem> {
+    fn is_undeclared(&self, part: &Dropped, held: &Held, has: &Parts) -> bool {
+        let taken_along = held
+            .within
+            .iter()
+            .any(|whole| self.declared.contains(whole) || !has.contains_key(whole));
+        let constraints = Dropped::whole(What::Constraints, &part.name);
+        let any_constraint = is_constraint(part.what) && self.declared.contains(&constraints);
+        is_lost(part, held, has)
+            && !taken_along
+            && !any_constraint
+            && !self.declared.contains(part)
+            && !self.declared.contains(&held.shown)
+    }
+
+    fn lost_message(&self, part: &Dropped, held: &Held, has: &Parts) -> String {
+        let line = line_of(&held.shown);
+        let words = held.words.clone().unwrap_or_else(|| held.shown.to_string());
+        let what = match (part.what, has.get(part)) {
+            (What::Index, Some(now)) => {
+                let now = now.words.as_deref().unwrap_or_default();
+                format!("{} was {words} and is {now}", held.shown)
+            }
+            (What::Index, None) => format!("{} vanished without being declared", held.shown),
+            _ => format!("{words} vanished without being declared"),
+        };
+        let renamed = self.rename_line(part);
+        format!("{what}; if that is meant, add the line '{line}'{renamed}")
+    }
+
+    /// Where something new could be what vanished, under another name.
+    fn rename_line(&self, part: &Dropped) -> String {
+        let rename = match (&part.what, &part.part) {
+            (What::Table, _) => self.new_table().map(|to| Rename::Table {
+                from: part.name.clone(),
+                to,
+            }),
+            (What::Column, Part::Member(column)) => {
+                self.new_column(&part.name, column)
+                    .map(|to| Rename::Column {
+                        table: part.name.clone(),
+                        from: column.clone(),
+                        to,
+                    })
+            }
+            _ => None,
+        };
+        rename.map_or_else(String::new, |rename| {
+            format!(" or, where it has another name now, '-- renames: {rename}'")
+        })
+    }
+
+    fn new_table(&self) -> Option<String> {
+        let mut names = self.after.tables.keys();
+        names
+            .find(|name| !self.before.tables.contains_key(*name))
+            .cloned()
+    }
+
+    /// Preferably one of the same type.
+    fn new_column(&self, table: &str, column: &str) -> Option<String> {
+        let find = |schema: &Schema| {
+            let mut tables = schema.tables.clone().into_iter();
+            tables
+                .find(|(name, _)| name.eq_ignore_ascii_case(table))
+                .map(|(_, table)| table)
+        };
+        let (had, has) = (find(&self.before)?, find(&self.after)?);
+        let kind = &had.column(column)?.declared_type;
+        let new = || has.columns.iter().filter(|c| had.column(&c.name).is_none());
+        new()
+            .find(|candidate| candidate.declared_type == *kind)
+            .or_else(|| new().next())
+            .map(|candidate| candidate.name.clone())
+    }
+
+    fn lost_rows(&self, before: &Inventory, after: &Inventory) -> Vec<Problem> {
+        let (had, has) = (
+            rows_under_last_names(&before.rows, &self.renames),
+            rows_under_last_names(&after.rows, &self.renames),
+        );
+        let declared: BTreeSet<String> = self
+            .footprints
+            .iter()
+            .flat_map(|print| &print.declared.deletes)
+            .map(|table| self.renames.last_name(table))
+            .collect();
         let mut problems = Vec::new();
-        for (name, table) in &self.schema.tables {
-            let Some(now) = after.schema.tables.get(name) else {
+        for (table, count) in &had {
+            let dropped = self.declared.contains(&Dropped::whole(What::Table, table));
+            let Some(now) = has.get(table).filter(|_| !declared.contains(table)) else {
                 continue;
             };
-            let about_dropped_column = |text: &str| {
-                declared.drops.iter().any(|object| match object {
-                    Dropped::Column(path) => path
-                        .split_once('.')
-                        .is_some_and(|(t, column)| t == name && text.contains(column)),
-                    _ => false,
-                })
-            };
-            let lost_keys = table.foreign_keys.difference(&now.foreign_keys).cloned();
-            let lost_unique = table
-                .indexes
-                .iter()
-                .filter(|(key, index)| !index.created && !now.indexes.contains_key(*key))
-                .map(|(key, _)| key.clone());
-            problems.extend(
-                lost_keys
-                    .map(|key| format!("FOREIGN KEY {key}"))
-                    .chain(lost_unique)
-                    .filter(|text| !about_dropped_column(text))
-                    .map(|text| {
-                        Problem::new(
-                            name.clone(),
-                            format!("lost its {text}; keep it in the new table"),
-                        )
-                    }),
-            );
+            if now < count {
+                let message = format!("{table} had {count} rows and has {now}");
+                problems.push(rows_problem(self.taker_of_rows(table), &message, table));
+            } else if !dropped && self.is_ordinary(table) {
+                problems.extend(self.replaced_rows(table));
+            }
         }
         problems
     }
+
+    /// The count does not show rows that were deleted while others were inserted.
+    fn replaced_rows(&self, table: &str) -> Vec<Problem> {
+        let deleted = self.footprints.iter().filter_map(|print| {
+            let counts = print.deleted.iter();
+            let rows: i64 = counts
+                .filter(|(name, _)| self.renames.last_name(name) == table)
+                .map(|(_, rows)| rows)
+                .sum();
+            (rows > 0).then_some((print, rows))
+        });
+        deleted
+            .map(|(print, rows)| {
+                let message =
+                    format!("it deletes {rows} row(s) of {table}, and others are inserted");
+                rows_problem(Some(print), &message, table)
+            })
+            .collect()
+    }
+
+    fn is_ordinary(&self, table: &str) -> bool {
+        let mut tables = self.before.tables.iter();
+        tables.any(|(name, found)| {
+            name.eq_ignore_ascii_case(table) && found.nature == Nature::Ordinary
+        })
+    }
+
+    /// The only file that can have taken them.
+    fn taker_of_rows(&self, table: &str) -> Option<&Footprint> {
+        let mut takers = self.footprints.iter().filter(|print| {
+            let mut names = print.taken_from.iter();
+            names.any(|name| self.renames.last_name(name) == table)
+        });
+        let first = takers.next();
+        first.filter(|_| takers.next().is_none())
+    }
 }
 
-fn undeclared_drop(object: &Dropped) -> Problem {
-    Problem::new(
-        object.to_string(),
-        format!(
-            "vanished without being declared; if that is meant, add the line '-- drops: {object}' to the top of the migration"
-        ),
+fn is_lost(part: &Dropped, held: &Held, has: &Parts) -> bool {
+    has.get(part)
+        .is_none_or(|now| !held.facets.is_subset(&now.facets))
+}
+
+fn is_constraint(what: What) -> bool {
+    !matches!(
+        what,
+        What::Table | What::Column | What::Index | What::Trigger | What::View
     )
 }
 
-/// Every object that can be dropped, with the table that takes it along.
-fn objects(schema: &Schema) -> Vec<(Dropped, Option<String>)> {
-    let mut list = Vec::new();
-    for (name, table) in &schema.tables {
-        list.push((Dropped::Table(name.clone()), None));
-        let columns = table
-            .columns
-            .iter()
-            .map(|c| Dropped::Column(format!("{name}.{}", c.name)));
-        let indexes = table
-            .indexes
-            .iter()
-            .filter(|(_, index)| index.created)
-            .map(|(index, _)| Dropped::Index(index.clone()));
-        list.extend(
-            columns
-                .chain(indexes)
-                .map(|object| (object, Some(name.clone()))),
+/// A constraint whose text a directive cannot carry is declared for the whole table.
+fn line_of(part: &Dropped) -> String {
+    let text = part.to_string();
+    if Dropped::parse(&text).as_ref() == Ok(part) && !text.contains('\n') {
+        format!("-- drops: {text}")
+    } else {
+        format!(
+            "-- drops: {}",
+            Dropped::whole(What::Constraints, &part.name)
+        )
+    }
+}
+
+fn rows_problem(taker: Option<&Footprint>, message: &str, table: &str) -> Problem {
+    let line = line_of_rows(table);
+    problem(
+        taker,
+        &format!("{message}; if that is meant, add the line '{line}'"),
+    )
+}
+
+fn problem(taker: Option<&Footprint>, message: &str) -> Problem {
+    match taker {
+        Some(print) => Problem::new(
+            shown(&print.file),
+            format!("{message} to the top of that file"),
+        ),
+        None => Problem::new(
+            "migrations",
+            format!("{message} to the top of the file that does it"),
+        ),
+    }
+}
+
+fn shown(file: &Path) -> String {
+    file.display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::{Details, Table};
+
+    fn unread(text: &str) -> Schema {
+        let details = Details {
+            text: text.into(),
+            unread: Some("near \"new\": syntax error".into()),
+            ..Details::default()
+        };
+        let table = Table {
+            details,
+            ..Table::default()
+        };
+        let mut schema = Schema::default();
+        schema.tables.insert("t".into(), table);
+        schema
+    }
+
+    fn losses(before: &str, after: &str, drops: &[Dropped]) -> Vec<Problem> {
+        let inventory = |text| Inventory {
+            schema: unread(text),
+            ..Inventory::default()
+        };
+        let print = Footprint {
+            file: "009_t.up.sql".into(),
+            declared: Declarations {
+                drops: drops.iter().cloned().collect(),
+                ..Declarations::default()
+            },
+            schema: unread(after),
+            deleted: BTreeMap::new(),
+            taken_from: BTreeSet::new(),
+        };
+        undeclared_losses(&inventory(before), &inventory(after), &[print])
+    }
+
+    #[test]
+    fn a_definition_that_cannot_be_read_may_not_change_without_a_word() {
+        assert_eq!(losses("create a new thing", "create a new thing", &[]), []);
+        let problems = losses("create a new thing", "create a thing", &[]);
+        let message = problems[0].to_string();
+        assert!(message.contains("'-- drops: constraints t'"), "{message}");
+        assert!(message.contains("near \"new\": syntax error"), "{message}");
+        let declared = [Dropped::whole(What::Constraints, "t")];
+        assert_eq!(
+            losses("create a new thing", "create a thing", &declared),
+            []
         );
     }
-    list.extend(
-        schema
-            .views
-            .iter()
-            .map(|view| (Dropped::View(view.clone()), None)),
-    );
-    list.extend(
-        schema
-            .triggers
-            .iter()
-            .map(|(trigger, table)| (Dropped::Trigger(trigger.clone()), Some(table.clone()))),
-    );
-    list
+
+    #[test]
+    fn a_name_that_no_directive_can_carry_is_declared_with_its_table() {
+        let part = Dropped::check("t", "my odd column > 0");
+        assert_eq!(line_of(&part), "-- drops: constraints t");
+    }
 }

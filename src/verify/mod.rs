@@ -1,7 +1,11 @@
 //! Checks of a migrated database before it is committed. Each returns every problem, not the first.
 
 mod foreign_keys;
+mod inventory;
 mod losses;
+mod parts;
+mod rename;
 
 pub use foreign_keys::ForeignKeys;
-pub use losses::Inventory;
+pub use inventory::{Footprint, Inventory};
+pub use losses::{directives, undeclared_losses};

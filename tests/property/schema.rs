@@ -751,7 +751,11 @@ fn finish(
             match before {
                 // A computed value can be NULL.
                 Some(before) if before.generated.is_some() => column.not_null = false,
-                Some(before) if column.generated.is_some() && before.not_null => {
+                // Nor are computed values unique when they come back.
+                Some(before)
+                    if column.generated.is_some()
+                        && (before.not_null || before.unique.is_some()) =>
+                {
                     column.generated = None;
                     column.declared = before.declared;
                 }
