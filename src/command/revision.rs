@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::ask::ask;
 use crate::authoring::{self, Source, Written};
-use crate::autogenerate::{self, Blueprint, ColumnOrder, Decisions, Draft, Question};
+use crate::autogenerate::{self, Blueprint, ColumnOrder, Decisions, Draft, Kind, Question};
 use crate::cli::Revision;
 use crate::error::{Error, Result};
 use crate::job::Context;
@@ -65,9 +65,29 @@ async fn target(
     };
     let target = source.read(context.interrupt).await?;
     if wanted.models {
-        authoring::with_unmentioned(&target, head).await
-    } else {
-        Ok(target)
+        return authoring::with_unmentioned(&target, head).await;
+    }
+    let forgotten = head.objects().iter().find(|object| {
+        matches!(object.kind, Kind::View | Kind::Trigger)
+            && target.get(object.kind, &object.name).is_none()
+            && !wanted
+                .drop
+                .iter()
+                .any(|name| name.eq_ignore_ascii_case(&object.name))
+    });
+    match forgotten.filter(|_| wanted.from_command.is_some()) {
+        Some(object) => Err(unmentioned(&object.name)),
+        None => Ok(target),
+    }
+}
+
+/// Models do not know views and triggers; other programs do.
+fn unmentioned(name: &str) -> Error {
+    Error::Usage {
+        message: format!(
+            "the migrations make {name}, and what the command prints does not: is it gone, or does the command not speak of views and triggers?"
+        ),
+        hint: format!("To keep what it does not mention: --models. Gone for good: --drop {name}."),
     }
 }
 
