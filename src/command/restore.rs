@@ -1,11 +1,9 @@
 //! `restore`: asks on a terminal, wants `--yes` elsewhere.
 
-use std::io::{self, BufRead, IsTerminal, Write};
-
-use super::Outcome;
 use super::jobs::answer;
+use super::{Outcome, ask};
 use crate::catalog::{Backup, Catalog};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::job::{self, Context, Report};
 use crate::report::bytes;
 
@@ -29,33 +27,19 @@ pub(super) async fn restore(context: Context<'_>, wanted: &str, yes: bool) -> Ou
 fn chosen(context: &Context<'_>, wanted: &str, yes: bool) -> Result<Backup> {
     let settings = context.settings;
     let backup = Catalog::new(&settings.backups, &settings.database).select(wanted)?;
-    if yes || confirmed(context, &backup)? {
-        return Ok(backup);
-    }
-    Err(Error::Usage {
-        message: "the restore was not confirmed".into(),
-        hint: "Answer yes, or give --yes.".into(),
-    })
+    ask::require("restore", yes, || question(context, &backup))?;
+    Ok(backup)
 }
 
-fn confirmed(context: &Context<'_>, backup: &Backup) -> Result<bool> {
-    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
-        return Ok(false);
-    }
+fn question(context: &Context<'_>, backup: &Backup) -> String {
     let manifest = &backup.manifest;
-    let question = format!(
-        "Replace {} by the backup {} (made of {} at {}, revision {}, {})?\nWhat is there now is backed up first. [yes/no] ",
+    format!(
+        "Replace {} by the backup {} (made of {} at {}, revision {}, {})?\nWhat is there now is backed up first.",
         context.settings.database.display(),
         manifest.id,
         manifest.source,
         manifest.created_at,
         manifest.from,
         bytes(manifest.size_bytes)
-    );
-    let mut line = String::new();
-    io::stderr()
-        .write_all(question.as_bytes())
-        .and_then(|()| io::stdin().lock().read_line(&mut line))
-        .map_err(Error::io("ask on", std::path::Path::new("the terminal")))?;
-    Ok(matches!(line.trim(), "y" | "yes"))
+    )
 }

@@ -35,13 +35,20 @@ impl fmt::Display for Error {
             Self::ForeignUrl { scheme } => {
                 write!(f, "the database URL is for {scheme}, not for SQLite")
             }
-            Self::UnknownRevision { revision, head } => write!(
+            Self::UnknownRevision(newer) => write!(
                 f,
-                "the database is at revision '{revision}', which is not among the migration files (their head is {head})"
+                "the database is at revision {newer}, which is not among the migration files (the newest is {})",
+                newer.head
             ),
             Self::Unplaceable {
                 message,
                 differences,
+                ..
+            }
+            | Self::SchemaDiffers {
+                message,
+                differences,
+                ..
             } => {
                 f.write_str(message)?;
                 lines(f, differences)

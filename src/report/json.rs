@@ -52,11 +52,18 @@ fn error_value(error: &Error) -> Value {
         | Error::Unplaceable {
             differences: problems,
             ..
+        }
+        | Error::SchemaDiffers {
+            differences: problems,
+            ..
         } => Some(problems),
         _ => None,
     };
     if let (Some(problems), Some(object)) = (problems, value.as_object_mut()) {
         object.insert("problems".into(), json!(problems));
+    }
+    if let (Error::UnknownRevision(newer), Some(object)) = (error, value.as_object_mut()) {
+        object.insert("newer".into(), json!(newer));
     }
     if let (Error::MigrationFailed(failure), Some(object)) = (error, value.as_object_mut()) {
         object.insert("file".into(), json!(failure.file));

@@ -5,9 +5,9 @@ use sqlx::sqlite::SqliteRow;
 
 use super::{Column, Index, Schema, Table};
 use crate::error::{Error, Result};
-use crate::sqlite::{Connection, failure_of};
+use crate::sqlite::{Connection, OF_APPLICATION, failure_of};
 
-const OURS: &str = "m.name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND m.name NOT IN ('_sqlx_migrations', 'alembic_version')";
+const OURS: &str = OF_APPLICATION;
 
 /// The schema of `main`.
 pub async fn read(connection: &mut Connection) -> Result<Schema> {

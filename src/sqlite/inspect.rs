@@ -8,6 +8,10 @@ use crate::error::{Error, Result};
 /// Problems that are worth listing; a damaged file can have millions.
 const FINDINGS_LIMIT: usize = 20;
 
+/// The condition, on `sqlite_schema AS m`, that an object is neither SQLite's own nor a history table.
+pub const OF_APPLICATION: &str = "m.name NOT LIKE 'sqlite\\_%' ESCAPE '\\' \
+    AND m.name NOT IN ('_sqlx_migrations', 'alembic_version', '_safestep_migrations')";
+
 /// What the file says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileFacts {
@@ -98,10 +102,11 @@ pub async fn sqlite_version(connection: &mut Connection) -> Result<String> {
 /// The names of the application's tables: neither SQLite's own nor the migrators'. Virtual tables are left out, since
 /// their module may be missing here; the shadow tables that hold their content are not.
 pub async fn user_tables(connection: &mut Connection) -> Result<Vec<String>> {
-    let sql = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' \
-               AND name NOT IN ('_sqlx_migrations', 'alembic_version') AND sql NOT LIKE 'CREATE VIRTUAL%' \
-               ORDER BY name";
-    let rows = connection.rows("list the tables", sql).await?;
+    let sql = format!(
+        "SELECT m.name FROM sqlite_schema AS m WHERE m.type = 'table' AND {OF_APPLICATION} \
+         AND m.sql NOT LIKE 'CREATE VIRTUAL%' ORDER BY m.name"
+    );
+    let rows = connection.rows("list the tables", &sql).await?;
     Ok(rows.iter().filter_map(|row| row.try_get(0).ok()).collect())
 }
 
