@@ -22,6 +22,9 @@ impl Error {
             Self::Migrations { .. } => {
                 "Put the files right and run the same command again.".into()
             }
+            Self::ChangedMigrations { .. } => "Put the old text back and write a new migration for the change. If the change is meant to stand, \
+                 record the files as they are: `safestep repair`."
+                .into(),
             Self::DatabaseMissing { .. } => "Most often the volume is not mounted: check the mount and the path. \
                  If the file was lost: `safestep restore latest`. For a new \
                  installation: `safestep run --create-if-missing`."

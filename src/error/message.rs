@@ -18,6 +18,10 @@ impl fmt::Display for Error {
                 )?;
                 lines(f, problems)
             }
+            Self::ChangedMigrations { problems } => {
+                f.write_str("the migration files are not the ones that were applied")?;
+                lines(f, problems)
+            }
             Self::DatabaseMissing { path } => {
                 write!(f, "there is no database at {}", path.display())
             }

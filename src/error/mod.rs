@@ -161,6 +161,8 @@ pub enum Error {
         folder: PathBuf,
         problems: Vec<Problem>,
     },
+    /// Migration files were changed after they were applied.
+    ChangedMigrations { problems: Vec<Problem> },
     /// There is no file at the database's path.
     DatabaseMissing { path: PathBuf },
     /// What is at the path cannot be used as a database.
@@ -178,7 +180,7 @@ pub enum Error {
     Unplaceable {
         message: String,
         differences: Vec<Problem>,
-        nearest: Option<Nearest>,
+        nearest: Option<Box<Nearest>>,
     },
     /// The schema is not the one that was to be recorded; `force` is the revision to stamp all the same.
     SchemaDiffers {
@@ -261,7 +263,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Usage { .. } | Self::NoSuchRevision { .. } => 2,
-            Self::Migrations { .. } => 3,
+            Self::Migrations { .. } | Self::ChangedMigrations { .. } => 3,
             Self::DatabaseMissing { .. }
             | Self::NotADatabase { .. }
             | Self::Corrupt { .. }
@@ -288,6 +290,7 @@ impl Error {
             Self::Usage { .. } => "usage",
             Self::NoSuchRevision { .. } => "no_such_revision",
             Self::Migrations { .. } => "migrations_not_acceptable",
+            Self::ChangedMigrations { .. } => "migrations_changed",
             Self::DatabaseMissing { .. } => "database_missing",
             Self::NotADatabase { .. } => "not_a_database",
             Self::Corrupt { .. } => "database_corrupt",

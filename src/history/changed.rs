@@ -50,10 +50,7 @@ async fn problem(
         diff,
         ..Problem::new(
             row.version.to_string(),
-            format!(
-                "{file} was changed after it was applied{unknown}; put the old text back and write a new migration for \
-                 the change, or, if the change is meant to stand, `safestep repair`"
-            ),
+            format!("{file} was changed after it was applied{unknown}"),
         )
     })
 }

@@ -64,18 +64,15 @@ impl History {
     /// Reads where the database stands.
     ///
     /// # Errors
-    /// [`Error::UnknownRevision`], [`Error::Unplaceable`] or [`Error::Migrations`] (a changed or missing file) where
-    /// the database cannot be continued.
+    /// [`Error::UnknownRevision`], [`Error::Unplaceable`], [`Error::ChangedMigrations`] or [`Error::Migrations`] (a
+    /// missing file) where the database cannot be continued.
     pub async fn read(connection: &mut Connection, migrations: &Migrations) -> Result<Self> {
         let claims = Claims::read(connection, migrations).await?;
         let problems = claims.changed(connection, migrations).await?;
         if problems.is_empty() {
             return claims.settle(connection, migrations).await;
         }
-        Err(Error::Migrations {
-            folder: migrations.folder().to_path_buf(),
-            problems,
-        })
+        Err(Error::ChangedMigrations { problems })
     }
 
     /// As [`Self::read`], but files that were changed after they were applied are handed back, not refused.

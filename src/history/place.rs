@@ -135,11 +135,13 @@ impl<'p> Place<'p> {
     }
 
     fn refusal(&self, message: String, differences: Vec<Problem>) -> Error {
-        let nearest = self.nearest().map(|revision| Nearest {
-            revision: revision.version.to_string(),
-            exact: self.differences(revision).is_empty(),
-            twin: self.twin(revision).map(|twin| twin.version.to_string()),
-            head: version_name(self.files.head()),
+        let nearest = self.nearest().map(|revision| {
+            Box::new(Nearest {
+                revision: revision.version.to_string(),
+                exact: self.differences(revision).is_empty(),
+                twin: self.twin(revision).map(|twin| twin.version.to_string()),
+                head: version_name(self.files.head()),
+            })
         });
         Error::Unplaceable {
             message,

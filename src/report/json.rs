@@ -47,6 +47,7 @@ fn error_value(error: &Error) -> Value {
     }
     let problems = match error {
         Error::Migrations { problems, .. }
+        | Error::ChangedMigrations { problems }
         | Error::UnknownEnumValues { problems }
         | Error::VerificationFailed { problems }
         | Error::Unplaceable {
