@@ -241,6 +241,15 @@ fn a_kept_way_down_outside_a_transaction_runs_like_one_from_a_file() {
 }
 
 #[test]
+fn a_kept_way_down_that_fails_outside_a_transaction_is_undone_from_the_snapshot() {
+    let down = "-- no-transaction\n-- drops: table notes\nDROP TABLE notes;\nVACUUM;\nDROP TABLE nowhere;\n";
+    let sandbox = by_a_newer_image(STATUS_DOWN, down);
+    let document = refused(&sandbox, &["downgrade", "008"], 5);
+    assert_eq!(document["proof"]["method"], "pages_restored");
+    assert_eq!(sandbox.current(), "010");
+}
+
+#[test]
 fn current_and_history_tell_the_truth_about_a_newer_database() {
     let sandbox = newer_than_the_files();
     let current = run(&sandbox, &["current"]);
@@ -304,6 +313,7 @@ fn without_all_the_scripts_a_newer_image_is_needed() {
         "UPDATE _safestep_migrations SET name = '011_add_status' WHERE version = 9",
         "UPDATE _safestep_migrations SET down = CAST(x'ff' AS TEXT) WHERE version = 10",
         "UPDATE _safestep_migrations SET down = CAST(zeroblob(17000000) AS TEXT) WHERE version = 10",
+        "UPDATE _safestep_migrations SET name = CAST(x'ff' AS TEXT) WHERE version = 9",
         "UPDATE alembic_version SET version_num = '040_later'",
     ] {
         let sandbox = newer_than_the_files();

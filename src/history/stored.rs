@@ -2,6 +2,7 @@
 //! compare a changed file with.
 
 use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
 
 use crate::error::{Error, Result};
 use crate::migration::{Migration, Migrations, StoredText, Version};
@@ -44,17 +45,16 @@ async fn read(connection: &mut Connection, above: i64, up_to: i64) -> Result<Vec
         limit = StoredText::LIMIT_BYTES
     );
     let rows = connection.rows(READ, &sql).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(StoredText {
-                version: Version(row.try_get(0)?),
-                name: row.try_get(1)?,
-                up: row.try_get(2)?,
-                down: row.try_get(3)?,
-            })
-        })
-        .collect::<std::result::Result<_, sqlx::Error>>()
-        .map_err(|error| Error::sqlite(READ)(failure_of(&error)))
+    Ok(rows.iter().filter_map(text).collect())
+}
+
+fn text(row: &SqliteRow) -> Option<StoredText> {
+    Some(StoredText {
+        version: Version(row.try_get(0).ok()?),
+        name: row.try_get(1).ok()?,
+        up: row.try_get(2).ok()?,
+        down: row.try_get(3).ok()?,
+    })
 }
 
 /// Keeps exactly those of the applied migrations, inside the caller's transaction.
