@@ -95,7 +95,7 @@ pub struct Side {
     columns: Vec<(String, String)>,
     constraints: Vec<String>,
     rows: Vec<Row>,
-    kind: &'static Kind,
+    pub kind: &'static Kind,
 }
 
 pub struct Cell {
@@ -342,7 +342,7 @@ impl Side {
             let rowid = self
                 .kind
                 .rowids
-                .then(|| ("rowid".to_owned(), format!("3 + 10 * {}", row[0].1)));
+                .then(|| ("_rowid_".to_owned(), format!("3 + 10 * {}", row[0].1)));
             let (names, values): (Vec<String>, Vec<String>) =
                 row.iter().cloned().chain(rowid).unzip();
             script += &format!(

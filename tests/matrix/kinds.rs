@@ -63,6 +63,13 @@ const REFERENCE: Probe = asks(
     "the reference",
     "SELECT \"table\" || \"from\" || \"to\" FROM pragma_foreign_key_list('{t}')",
 );
+const DEFERRABLE: &[Probe] = &[
+    REFERENCE,
+    asks(
+        "DEFERRABLE",
+        "SELECT sql LIKE '%DEFERRABLE INITIALLY DEFERRED%' FROM sqlite_schema WHERE name = '{t}'",
+    ),
+];
 const CHILDREN: &[Probe] = &[
     asks(
         "the child's rows",
@@ -74,6 +81,16 @@ const CHILDREN: &[Probe] = &[
     ),
 ];
 
+/// Whether the operation was done, whatever the kind.
+pub const CHANGE: &[Probe] = &[
+    asks(
+        "the change",
+        "SELECT group_concat(fact, ', ') FROM (SELECT name || trim(coalesce(dflt_value, ''), '''') || \"notnull\" \
+         || iif(name = '{c}', type, '') AS fact FROM pragma_table_info('{t}') WHERE name NOT IN ('id', 'shown') ORDER BY name)",
+    ),
+    does("the change", "UPDATE {t} SET amount = 1e10 WHERE id = 40"),
+];
+
 pub const KINDS: &[Kind] = &[
     Kind {
         name: "trigger",
@@ -82,6 +99,28 @@ pub const KINDS: &[Kind] = &[
             what: "the trigger",
             does: "UPDATE {t} SET {c} = 'Abcd' WHERE id = 40",
             asks: "SELECT count(*) FROM log WHERE entry = 40",
+        }],
+        ..PLAIN
+    },
+    Kind {
+        name: "trigger of another table",
+        objects: "CREATE TRIGGER logged AFTER INSERT ON log BEGIN UPDATE {t} SET {c} = 'Abcd' WHERE id = new.entry; END;",
+        probes: &[Probe {
+            what: "the trigger",
+            does: "INSERT INTO log VALUES (40)",
+            asks: "SELECT {c} FROM {t} WHERE id = 40",
+        }],
+        ..PLAIN
+    },
+    Kind {
+        name: "trigger INSTEAD OF",
+        objects: "CREATE VIEW all_labels AS SELECT id, {c} AS shown FROM {t}; \
+            CREATE VIEW labels AS SELECT * FROM all_labels WHERE shown <> ''; \
+            CREATE TRIGGER labels_new INSTEAD OF INSERT ON labels BEGIN INSERT INTO {t} (id, {c}) VALUES (new.id, new.shown); END;",
+        probes: &[Probe {
+            what: "the trigger",
+            does: "INSERT INTO labels VALUES (777, 'new')",
+            asks: "SELECT {c} FROM {t} WHERE id = 777",
         }],
         ..PLAIN
     },
@@ -152,7 +191,7 @@ pub const KINDS: &[Kind] = &[
         ..PLAIN
     },
     Kind {
-        name: "REFERENCES ON DELETE",
+        name: "ON DELETE, of a column",
         column: " REFERENCES tag (name) ON DELETE CASCADE",
         probes: &[
             REFERENCE,
@@ -164,7 +203,19 @@ pub const KINDS: &[Kind] = &[
         ..PLAIN
     },
     Kind {
-        name: "REFERENCES ON UPDATE",
+        name: "ON DELETE, of the table",
+        constraint: Some("FOREIGN KEY ({c}) REFERENCES tag (name) ON DELETE CASCADE"),
+        probes: &[
+            REFERENCE,
+            asks(
+                "ON DELETE",
+                "SELECT on_delete FROM pragma_foreign_key_list('{t}')",
+            ),
+        ],
+        ..PLAIN
+    },
+    Kind {
+        name: "ON UPDATE, of a column",
         column: " REFERENCES tag (name) ON UPDATE CASCADE",
         probes: &[
             REFERENCE,
@@ -176,14 +227,55 @@ pub const KINDS: &[Kind] = &[
         ..PLAIN
     },
     Kind {
-        name: "DEFERRABLE",
-        column: " REFERENCES tag (name) DEFERRABLE INITIALLY DEFERRED",
+        name: "ON UPDATE, of the table",
+        constraint: Some("FOREIGN KEY ({c}) REFERENCES tag (name) ON UPDATE CASCADE"),
         probes: &[
             REFERENCE,
             asks(
-                "DEFERRABLE",
-                "SELECT sql LIKE '%DEFERRABLE INITIALLY DEFERRED%' FROM sqlite_schema WHERE name = '{t}'",
+                "ON UPDATE",
+                "SELECT on_update FROM pragma_foreign_key_list('{t}')",
             ),
+        ],
+        ..PLAIN
+    },
+    Kind {
+        name: "DEFERRABLE, of a column",
+        column: " REFERENCES tag (name) DEFERRABLE INITIALLY DEFERRED",
+        probes: DEFERRABLE,
+        ..PLAIN
+    },
+    Kind {
+        name: "DEFERRABLE, of the table",
+        constraint: Some("FOREIGN KEY ({c}) REFERENCES tag (name) DEFERRABLE INITIALLY DEFERRED"),
+        probes: DEFERRABLE,
+        ..PLAIN
+    },
+    Kind {
+        name: "reference to itself",
+        extra: Some(("parent", "INTEGER REFERENCES {t} (id) ON DELETE CASCADE")),
+        probes: &[
+            REFERENCE,
+            asks(
+                "ON DELETE",
+                "SELECT on_delete FROM pragma_foreign_key_list('{t}')",
+            ),
+        ],
+        ..PLAIN
+    },
+    Kind {
+        name: "reference to the column",
+        column: " UNIQUE",
+        objects: "CREATE TABLE wearer (label TEXT REFERENCES {t} ({c}) ON UPDATE CASCADE); INSERT INTO wearer VALUES ('Abc');",
+        probes: &[
+            asks(
+                "UNIQUE",
+                "SELECT count(*) FROM pragma_index_list('{t}') WHERE origin = 'u'",
+            ),
+            asks(
+                "the other's reference",
+                "SELECT \"table\" || \"to\" || on_update FROM pragma_foreign_key_list('wearer')",
+            ),
+            asks("the other's rows", "SELECT group_concat(label) FROM wearer"),
         ],
         ..PLAIN
     },
@@ -275,6 +367,17 @@ pub const KINDS: &[Kind] = &[
         probes: &[asks(
             "the rowids",
             "SELECT group_concat(rowid || ' is ' || id) FROM {t}",
+        )],
+        ..PLAIN
+    },
+    Kind {
+        name: "rowids, and a column rowid",
+        id: "INTEGER UNIQUE",
+        rowids: true,
+        extra: Some(("rowid", "TEXT")),
+        probes: &[asks(
+            "the rowids",
+            "SELECT group_concat(_rowid_ || ' is ' || id) FROM {t}",
         )],
         ..PLAIN
     },

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use safestep::autogenerate::{Blueprint, ColumnOrder, Draft, draft};
 use safestep::grammar::{canonical, words};
 use safestep::sqlite::{Access, Connection, Interrupt, Scope, run_script};
 use sqlx::Row;
 
-use super::cells::Side;
-use super::kinds::Probe;
+use super::cells::{Cell, Operation, Side};
+use super::kinds::{CHANGE, Probe};
 
 pub struct World {
     pub connection: Connection,
@@ -113,7 +114,7 @@ impl World {
             all.insert(column.to_owned(), self.ask(&sql).await);
         }
         let rowids = format!(
-            "SELECT id || ' at ' || rowid FROM {} ORDER BY id",
+            "SELECT id || ' at ' || _rowid_ FROM {} ORDER BY id",
             side.table
         );
         let sequence = "SELECT name || ' ' || seq FROM sqlite_sequence ORDER BY name";
@@ -136,7 +137,27 @@ impl World {
         all
     }
 
-    pub async fn probe(&mut self, side: &Side, probe: &Probe) -> String {
+    /// What of a side's kind, change and values is not as in the database that is wanted.
+    pub async fn lost(&mut self, side: &Side, wanted: &mut Self) -> Vec<String> {
+        let mut lost = Vec::new();
+        for probe in side.kind.probes.iter().chain(CHANGE) {
+            if self.probe(side, probe).await != wanted.probe(side, probe).await {
+                lost.push(probe.what.to_owned());
+            }
+        }
+        let (found, wanted) = (self.rows(side).await, wanted.rows(side).await);
+        let own = side.kind.extra.map_or("", |(name, _)| name);
+        let columns = side.stored().filter(|column| *column != own);
+        lost.extend(
+            columns
+                .filter(|column| found.get(*column) != wanted.get(*column))
+                .map(|column| format!("values of {column}")),
+        );
+        lost.dedup();
+        lost
+    }
+
+    async fn probe(&mut self, side: &Side, probe: &Probe) -> String {
         self.must("SAVEPOINT probe").await;
         let mut answer = String::new();
         if !probe.does.is_empty() {
@@ -151,6 +172,26 @@ impl World {
         self.must("ROLLBACK TO probe").await;
         self.must("RELEASE probe").await;
         answer
+    }
+}
+
+/// What autogenerate writes.
+pub async fn drafted(
+    cell: &Cell,
+    operation: Operation,
+    order: ColumnOrder,
+) -> Result<Draft, String> {
+    let (mut start, mut target) = (World::empty(&cell.from).await, World::empty(&cell.to).await);
+    let old = Blueprint::read(&mut start.connection)
+        .await
+        .expect("a blueprint");
+    let new = Blueprint::read(&mut target.connection)
+        .await
+        .expect("a blueprint");
+    match draft(&old, &new, &operation.decisions(order)).await {
+        Ok(Some(drafted)) => Ok(drafted),
+        Ok(None) => Err("nothing was drafted".into()),
+        Err(error) => Err(error.to_string()),
     }
 }
 
