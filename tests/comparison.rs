@@ -131,8 +131,9 @@ async fn theirs(case: &Case, answer: &Value) -> Outcome {
     };
     let mut before = World::of(&case.cell.from).await;
     let mut left = world.lost(&case.cell.from, &mut before).await;
-    left.iter_mut()
-        .for_each(|what| *what = format!("{what} lost"));
+    for what in &mut left {
+        *what += " lost";
+    }
     let known = before.objects().await;
     let strange = world.objects().await;
     left.extend(
