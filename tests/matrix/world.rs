@@ -7,6 +7,7 @@ use safestep::autogenerate::{Blueprint, ColumnOrder, Draft, draft};
 use safestep::grammar::{canonical, words};
 use safestep::sqlite::{Access, Connection, Interrupt, Scope, run_script};
 use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
 
 use super::cells::{Cell, Operation, Side};
 use super::kinds::{CHANGE, Probe};
@@ -68,19 +69,21 @@ impl World {
         }
     }
 
-    /// Each row as one text; what cannot be asked is an answer, too.
+    /// Each row as one text.
+    pub async fn try_ask(&mut self, sql: &str) -> Result<Vec<String>, String> {
+        let rows = self.connection.rows("ask", sql).await;
+        let text = |row: &SqliteRow| row.try_get_unchecked::<Option<String>, _>(0);
+        rows.map(|rows| {
+            rows.iter()
+                .map(|row| text(row).expect("a text").unwrap_or_default())
+                .collect()
+        })
+        .map_err(|error| error.to_string())
+    }
+
+    /// The same, where that it cannot be asked is an answer, too.
     pub async fn ask(&mut self, sql: &str) -> Vec<String> {
-        match self.connection.rows("ask", sql).await {
-            Ok(rows) => rows
-                .iter()
-                .map(|row| {
-                    row.try_get_unchecked::<Option<String>, _>(0)
-                        .expect("a text")
-                        .unwrap_or_default()
-                })
-                .collect(),
-            Err(error) => vec![error.to_string()],
-        }
+        self.try_ask(sql).await.unwrap_or_else(|error| vec![error])
     }
 
     pub async fn objects(&mut self) -> BTreeMap<String, Object> {
@@ -141,7 +144,8 @@ impl World {
     pub async fn lost(&mut self, side: &Side, wanted: &mut Self) -> Vec<String> {
         let mut lost = Vec::new();
         for probe in side.kind.probes.iter().chain(CHANGE) {
-            if self.probe(side, probe).await != wanted.probe(side, probe).await {
+            let answer = wanted.probe(side, probe).await.expect("an answer");
+            if self.probe(side, probe).await != Ok(answer) {
                 lost.push(probe.what.to_owned());
             }
         }
@@ -157,18 +161,22 @@ impl World {
         lost
     }
 
-    async fn probe(&mut self, side: &Side, probe: &Probe) -> String {
+    async fn probe(&mut self, side: &Side, probe: &Probe) -> Result<String, String> {
         self.must("SAVEPOINT probe").await;
-        let mut answer = String::new();
+        let mut done = String::new();
         if !probe.does.is_empty() {
-            answer = match self.connection.execute(&side.named(probe.does)).await {
+            done = match self.connection.execute(&side.named(probe.does)).await {
                 Ok(rows) => format!("{rows} rows; "),
                 Err(_) => "refused; ".into(),
             };
         }
-        if !probe.asks.is_empty() {
-            answer += &self.ask(&side.named(probe.asks)).await.join(", ");
-        }
+        let answer = match probe.asks {
+            "" => Ok(done),
+            asks => {
+                let told = self.try_ask(&side.named(asks)).await;
+                told.map(|told| done + &told.join(", "))
+            }
+        };
         self.must("ROLLBACK TO probe").await;
         self.must("RELEASE probe").await;
         answer
