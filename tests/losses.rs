@@ -455,3 +455,20 @@ fn a_virtual_table_whose_module_is_missing_is_no_obstacle() {
     sandbox.add_migration("009_goods", "CREATE TABLE goods (id INTEGER PRIMARY KEY);");
     passes(&sandbox);
 }
+
+#[test]
+fn in_a_file_outside_a_transaction_the_line_goes_below_the_marker() {
+    let sandbox = with("CREATE TABLE goods (id INTEGER PRIMARY KEY, name TEXT, price INT)");
+    let up = "ALTER TABLE goods DROP COLUMN name;\nVACUUM;\n";
+    sandbox.add_migration("009_goods", &format!("-- no-transaction\n{up}"));
+    let problems = stopped(&sandbox);
+    assert!(
+        problems[0].ends_with(
+            "add the line '-- drops: column goods.name' below the first line of that file"
+        ),
+        "{problems:?}"
+    );
+    let line = "-- drops: column goods.name";
+    sandbox.add_migration("009_goods", &format!("-- no-transaction\n{line}\n{up}"));
+    passes(&sandbox);
+}

@@ -242,16 +242,15 @@ fn rows_problem(taker: Option<&Footprint>, message: &str, table: &str) -> Proble
 }
 
 fn problem(taker: Option<&Footprint>, message: &str) -> Problem {
-    match taker {
-        Some(print) => Problem::new(
-            shown(&print.file),
-            format!("{message} to the top of that file"),
-        ),
-        None => Problem::new(
-            "migrations",
-            format!("{message} to the top of the file that does it"),
-        ),
-    }
+    let (file, place) = match taker {
+        // The marker has to stay where it is.
+        Some(print) if print.no_transaction => {
+            (shown(&print.file), "below the first line of that file")
+        }
+        Some(print) => (shown(&print.file), "to the top of that file"),
+        None => ("migrations".into(), "to the top of the file that does it"),
+    };
+    Problem::new(file, format!("{message} {place}"))
 }
 
 fn shown(file: &Path) -> String {
@@ -286,6 +285,7 @@ mod tests {
         };
         let print = Footprint {
             file: "009_t.up.sql".into(),
+            no_transaction: false,
             declared: Declarations {
                 drops: drops.iter().cloned().collect(),
                 ..Declarations::default()
