@@ -16,13 +16,13 @@ impl Renames {
         Self(footprints.iter().map(of_file).collect())
     }
 
-    fn from_file(&self, first: usize) -> impl Iterator<Item = &Rename> {
+    fn since(&self, first: usize) -> impl Iterator<Item = &Rename> {
         self.0.iter().skip(first).flatten()
     }
 
     pub(super) fn last_names(&self, schema: &Schema, first: usize) -> Schema {
         let mut schema = schema.clone();
-        for rename in self.from_file(first) {
+        for rename in self.since(first) {
             match rename {
                 Rename::Table { from, to } => rename_table(&mut schema, from, to),
                 Rename::Column { table, from, to } => {
@@ -35,14 +35,14 @@ impl Renames {
 
     /// A table's, in lower case.
     pub(super) fn last_name(&self, table: &str, first: usize) -> String {
-        last_table_name(table, self.from_file(first))
+        last_table_name(table, self.since(first))
     }
 
     /// Something declared, under every name that it has from then on.
     pub(super) fn all_names(&self, dropped: &Dropped, first: usize) -> BTreeSet<Dropped> {
         let mut names = BTreeSet::from([dropped.clone()]);
         let mut last = dropped.clone();
-        for rename in self.from_file(first) {
+        for rename in self.since(first) {
             last = renamed(last, rename);
             names.insert(last.clone());
         }
