@@ -101,6 +101,8 @@ pub enum Command {
     },
     /// All revisions, and which of them are applied
     History,
+    /// Write the files of a new migration
+    Revision(Revision),
     /// Look at locks and their holders, journal, disk, interrupted jobs and schema drift
     Doctor,
     /// Print a completion script for a shell
@@ -110,6 +112,46 @@ pub enum Command {
     },
     /// Print the manual page
     Man,
+}
+
+/// `safestep revision`
+#[derive(Debug, Args)]
+pub struct Revision {
+    /// What the migration does, in a few words
+    #[arg(short, long, value_name = "TEXT")]
+    pub message: String,
+    /// Write the SQL, too: from what the migrations build to the target, by default migrations/schema.sql
+    #[arg(long)]
+    pub autogenerate: bool,
+    /// The target is the schema of this database
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "autogenerate",
+        conflicts_with = "from_command"
+    )]
+    pub from: Option<PathBuf>,
+    /// The target is what this shell command prints: the CREATE statements of the whole schema
+    #[arg(long, value_name = "COMMAND", requires = "autogenerate")]
+    pub from_command: Option<String>,
+    /// The target comes from an application's models: keep the views, triggers and DEFAULTs that it does not mention
+    #[arg(long, requires = "autogenerate")]
+    pub models: bool,
+    /// Something was renamed and keeps its values: table:new or table.old:new
+    #[arg(long, value_name = "OLD:NEW", requires = "autogenerate")]
+    pub rename: Vec<String>,
+    /// Something is gone for good, with its values: table or table.column
+    #[arg(long, value_name = "NAME", requires = "autogenerate")]
+    pub drop: Vec<String>,
+    /// The value of a column in the rows that are there: table.column=<SQL expression on the old table>
+    #[arg(long, value_name = "COLUMN=SQL", requires = "autogenerate")]
+    pub fill: Vec<String>,
+    /// Another order of columns is a change, too (and rebuilds the table)
+    #[arg(long, requires = "autogenerate")]
+    pub column_order: bool,
+    /// The id by which Alembic knows this revision, where Alembic has it as well
+    #[arg(long, value_name = "ID")]
+    pub rev_id: Option<String>,
 }
 
 /// For commands that can make a database.

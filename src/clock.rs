@@ -22,6 +22,16 @@ impl Stamp {
         self.0.format("%Y%m%dT%H%M%S%.3fZ").to_string()
     }
 
+    /// As a number, for migrations that are named by time: `20261122170000`.
+    #[must_use]
+    pub fn digits(self) -> i64 {
+        self.0
+            .format("%Y%m%d%H%M%S")
+            .to_string()
+            .parse()
+            .unwrap_or(0)
+    }
+
     /// RFC 3339 with milliseconds: `2026-11-22T17:00:00.123Z`.
     #[must_use]
     pub fn rfc3339(self) -> String {

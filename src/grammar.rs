@@ -107,6 +107,28 @@ pub fn unquoted(word: &str) -> String {
         .unwrap_or_else(|| word.to_owned())
 }
 
+/// A name as it is written in a statement: with quotes only where SQLite needs them.
+#[must_use]
+pub fn identifier(name: &str) -> String {
+    let mut scanner = Scanner::new(Tokenizer::new());
+    let is_plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    let is_one_word = matches!(
+        scanner.scan(name.as_bytes()),
+        Ok((_, Some((word, TokenType::TK_ID)), _)) if word.len() == name.len()
+    );
+    if is_plain && is_one_word {
+        name.to_owned()
+    } else {
+        format!("\"{}\"", name.replace('"', "\"\""))
+    }
+}
+
+/// A text as a string literal.
+#[must_use]
+pub fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
 /// What a CREATE TABLE says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableText {
@@ -133,6 +155,8 @@ pub struct ColumnText {
     pub constraints: Vec<Constraint>,
     /// Its definition as it is written, from the name to the last constraint.
     pub text: String,
+    /// The byte offset behind it in the statement.
+    pub end: usize,
 }
 
 /// A constraint of a column or a table.
@@ -233,6 +257,22 @@ impl TableText {
 }
 
 impl ColumnText {
+    /// Whether it says the same as another, in whatever order.
+    #[must_use]
+    pub fn same_as(&self, other: &Self) -> bool {
+        self.unordered() == other.unordered()
+    }
+
+    /// Name, type and constraints in a form in which their order does not count.
+    #[must_use]
+    pub fn unordered(&self) -> (String, String, Vec<String>) {
+        (
+            self.name.to_ascii_lowercase(),
+            self.declared_type.clone(),
+            unordered(&self.constraints),
+        )
+    }
+
     /// Its constraint of a kind.
     #[must_use]
     pub fn constraint(&self, kind: Kind) -> Option<&Constraint> {
@@ -242,14 +282,33 @@ impl ColumnText {
     }
 }
 
+/// Constraints with their names, sorted.
+#[must_use]
+pub fn unordered(constraints: &[Constraint]) -> Vec<String> {
+    let mut list: Vec<String> = constraints.iter().map(Constraint::full_text).collect();
+    list.sort();
+    list
+}
+
+impl Constraint {
+    /// In canonical form, with its name.
+    #[must_use]
+    pub fn full_text(&self) -> String {
+        match &self.name {
+            Some(name) => format!("constraint {} {}", name.to_ascii_lowercase(), self.text),
+            None => self.text.clone(),
+        }
+    }
+}
+
 /// The first `count` items between the outermost parentheses: columns are always separated by commas.
-fn column_texts(sql: &str, count: usize) -> Result<Vec<String>> {
+fn column_texts(sql: &str, count: usize) -> Result<Vec<(String, usize)>> {
     let mut texts = Vec::new();
     let (mut depth, mut start, mut end) = (0_usize, None, 0);
     for word in words(sql)? {
         let splits = depth == 1 && matches!(word.canonical.as_str(), "," | ")");
         if let (true, Some(from)) = (splits && texts.len() < count, start) {
-            texts.push(sql[from..end].to_owned());
+            texts.push((sql[from..end].to_owned(), end));
             start = None;
         } else if depth >= 1 && start.is_none() {
             start = Some(word.start);
@@ -264,7 +323,7 @@ fn column_texts(sql: &str, count: usize) -> Result<Vec<String>> {
     Ok(texts)
 }
 
-fn column((definition, text): (&ColumnDefinition<'_>, String)) -> ColumnText {
+fn column((definition, (text, end)): (&ColumnDefinition<'_>, (String, usize))) -> ColumnText {
     ColumnText {
         name: unquoted(definition.col_name.0),
         declared_type: definition
@@ -273,6 +332,7 @@ fn column((definition, text): (&ColumnDefinition<'_>, String)) -> ColumnText {
             .map_or_else(String::new, canonical_node),
         constraints: definition.constraints.iter().map(of_column).collect(),
         text,
+        end,
     }
 }
 
@@ -397,6 +457,35 @@ mod tests {
         let kinds: Vec<Kind> = table.constraints.iter().map(|c| c.kind).collect();
         assert_eq!(kinds, [Kind::Unique, Kind::Check]);
         assert_eq!(table.columns[1].declared_type, "numeric ( 10 , 2 )");
+    }
+
+    #[test]
+    fn names_get_quotes_where_they_need_them() {
+        let names = [
+            "users",
+            "t",
+            "_a1",
+            "key",
+            "a b",
+            "1st",
+            "say \"x\"",
+            "größe",
+            "",
+        ];
+        let written: Vec<String> = names.iter().map(|name| identifier(name)).collect();
+        let expected = [
+            "users",
+            "t",
+            "_a1",
+            "\"key\"",
+            "\"a b\"",
+            "\"1st\"",
+            "\"say \"\"x\"\"\"",
+            "\"größe\"",
+            "\"\"",
+        ];
+        assert_eq!(written, expected);
+        assert_eq!(literal("it's"), "'it''s'");
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub mod schema;
 pub mod history;
 pub mod enums;
 pub mod verify;
+pub mod autogenerate;
+pub mod authoring;
 
 // Copies, changes, and the way back.
 pub mod catalog;

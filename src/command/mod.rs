@@ -1,5 +1,6 @@
 //! One file a verb.
 
+mod ask;
 mod backups;
 mod current;
 mod doctor;
@@ -8,6 +9,7 @@ mod jobs;
 mod open;
 mod pages;
 mod restore;
+mod revision;
 
 use crate::cli::{Backups, Command, Create};
 use crate::error::Result;
@@ -31,6 +33,7 @@ pub async fn dispatch(command: &Command, context: Context<'_>, yes: bool) -> Out
         Command::Backups(Backups::Show { backup }) => plain(backups::show(context, backup)),
         Command::Current { all } => plain(current::current(context, *all).await),
         Command::History => plain(history::history(context).await),
+        Command::Revision(wanted) => plain(revision::revision(context, wanted).await),
         Command::Doctor => doctor::doctor(context).await,
         Command::Completions { shell } => plain(Ok(completions(*shell))),
         Command::Man => plain(man()),
@@ -57,6 +60,7 @@ pub fn name(command: &Command) -> &'static str {
         Command::Backups(Backups::Show { .. }) => "backups show",
         Command::Current { .. } => "current",
         Command::History => "history",
+        Command::Revision(_) => "revision",
         Command::Doctor => "doctor",
         Command::Completions { .. } => "completions",
         Command::Man => "man",

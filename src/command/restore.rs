@@ -1,8 +1,7 @@
 //! `restore`: asks on a terminal, wants `--yes` elsewhere.
 
-use std::io::{self, BufRead, IsTerminal, Write};
-
 use super::Outcome;
+use super::ask::ask;
 use super::jobs::answer;
 use crate::catalog::{Backup, Catalog};
 use crate::error::{Error, Result};
@@ -39,9 +38,6 @@ fn chosen(context: &Context<'_>, wanted: &str, yes: bool) -> Result<Backup> {
 }
 
 fn confirmed(context: &Context<'_>, backup: &Backup) -> Result<bool> {
-    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
-        return Ok(false);
-    }
     let manifest = &backup.manifest;
     let question = format!(
         "Replace {} by the backup {} (made of {} at {}, revision {}, {})?\nWhat is there now is backed up first. [yes/no] ",
@@ -52,10 +48,5 @@ fn confirmed(context: &Context<'_>, backup: &Backup) -> Result<bool> {
         manifest.from,
         bytes(manifest.size_bytes)
     );
-    let mut line = String::new();
-    io::stderr()
-        .write_all(question.as_bytes())
-        .and_then(|()| io::stdin().lock().read_line(&mut line))
-        .map_err(Error::io("ask on", std::path::Path::new("the terminal")))?;
-    Ok(matches!(line.trim(), "y" | "yes"))
+    Ok(ask(&question)?.is_some_and(|answer| matches!(answer.as_str(), "y" | "yes")))
 }

@@ -11,7 +11,7 @@ use crate::storage::{self, PathKind};
 /// No migration that a person wrote is larger.
 const FILE_LIMIT_BYTES: u64 = 16 * 1024 * 1024;
 /// Numbers above this are timestamps, which have no gaps.
-const LARGEST_COUNTED: i64 = 999_999;
+pub const LARGEST_COUNTED: i64 = 999_999;
 
 #[derive(Default)]
 struct Pair {
@@ -32,6 +32,21 @@ enum Direction {
 }
 
 pub(super) fn read(folder: &Path) -> Result<Vec<Migration>> {
+    let list = read_any(folder)?;
+    if !list.is_empty() {
+        return Ok(list);
+    }
+    Err(Error::Migrations {
+        folder: folder.to_path_buf(),
+        problems: vec![Problem::new(
+            folder.display().to_string(),
+            "there is no migration in it",
+        )],
+    })
+}
+
+/// As [`read`], but for a folder in which there is no migration yet.
+pub(super) fn read_any(folder: &Path) -> Result<Vec<Migration>> {
     if storage::kind(folder)? != PathKind::Folder {
         return Err(Error::Usage {
             message: format!("{} is not a folder of migrations", folder.display()),
@@ -48,12 +63,6 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Migration>> {
     let list = join(pairs, &mut problems);
     find_gaps(&list, &mut problems);
     find_twins(&list, &mut problems);
-    if list.is_empty() && problems.is_empty() {
-        problems.push(Problem::new(
-            folder.display().to_string(),
-            "there is no migration in it",
-        ));
-    }
     if problems.is_empty() {
         Ok(list)
     } else {

@@ -14,8 +14,11 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha384};
 
+use crate::storage::{self, PathKind};
+
 pub use directives::Declarations;
 pub use dropped::{Dropped, Part, What};
+pub use folder::LARGEST_COUNTED;
 pub use items::line_of_rows;
 pub use rename::Rename;
 pub use revision::Target;
@@ -128,6 +131,21 @@ impl Migrations {
     /// [`crate::error::Error::Migrations`] with every problem that was found.
     pub fn read(folder: &Path) -> crate::error::Result<Self> {
         let list = folder::read(folder)?;
+        Ok(Self {
+            folder: folder.to_path_buf(),
+            list,
+        })
+    }
+
+    /// As [`Self::read`], for whoever writes the next one: there may be none yet, not even the folder.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_or_none(folder: &Path) -> crate::error::Result<Self> {
+        let list = match storage::kind(folder)? {
+            PathKind::Missing => Vec::new(),
+            _ => folder::read_any(folder)?,
+        };
         Ok(Self {
             folder: folder.to_path_buf(),
             list,

@@ -19,6 +19,9 @@ pub use lock::JobLock;
 
 const PRIVATE_FILE: u32 = 0o600;
 const PRIVATE_FOLDER: u32 = 0o700;
+/// Migrations are sources: others build and run them.
+const SOURCE_FILE: u32 = 0o644;
+const SOURCE_FOLDER: u32 = 0o755;
 
 /// What stands at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,6 +126,33 @@ pub fn create_new(path: &Path) -> Result<File> {
     file.set_permissions(fs::Permissions::from_mode(PRIVATE_FILE))
         .map_err(Error::io("set the mode of", path))?;
     Ok(file)
+}
+
+/// Writes a source file that must not exist yet, readable for everybody.
+pub fn create_source(path: &Path, text: &str) -> Result<()> {
+    let mut file = create_new(path)?;
+    file.write_all(text.as_bytes())
+        .and_then(|()| file.set_permissions(fs::Permissions::from_mode(SOURCE_FILE)))
+        .and_then(|()| file.sync_all())
+        .map_err(Error::io("write", path))?;
+    sync_folder_of(path)
+}
+
+/// Writes a source file, wholly or not at all; it keeps its mode and owner.
+pub fn replace_source(path: &Path, text: &str) -> Result<()> {
+    if kind(path)? == PathKind::Missing {
+        return create_source(path, text);
+    }
+    let before = ownership(path)?;
+    replace_durably(path, text.as_bytes())?;
+    set_ownership(path, before)
+}
+
+/// Makes a folder for source files.
+pub fn make_source_folder(path: &Path) -> Result<()> {
+    make_folder(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(SOURCE_FOLDER))
+        .map_err(Error::io("set the mode of", path))
 }
 
 /// Opens a file for reading.

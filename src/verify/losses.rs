@@ -1,13 +1,13 @@
 //! The loss gate: whether what vanished was declared, and if not, which file took it.
 
-use std::collections::BTreeSet;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use super::inventory::{Footprint, Inventory};
 use super::parts::{Held, Parts, parts};
 use super::rename::Renames;
 use crate::error::Problem;
-use crate::migration::{Dropped, Part, Rename, What, line_of_rows};
+use crate::migration::{Declarations, Dropped, Part, Rename, What, line_of_rows};
 use crate::schema::{Nature, Schema};
 
 /// What a database held before and lacks after the plan without a declaration, each with its file and the line to add.
@@ -34,6 +34,38 @@ pub fn undeclared_losses(
     let mut problems = gate.lost_parts();
     problems.extend(gate.lost_rows(before, after));
     problems
+}
+
+/// The header lines that a migration from one schema to another needs so that the gate lets it through.
+#[must_use]
+pub fn directives(before: &Schema, after: &Schema, renames: &[Rename]) -> Vec<String> {
+    let print = Footprint {
+        file: PathBuf::new(),
+        declared: Declarations {
+            renames: renames.to_vec(),
+            ..Declarations::default()
+        },
+        schema: after.clone(),
+        deleted: BTreeMap::new(),
+        taken_from: BTreeSet::new(),
+    };
+    let footprints = [print];
+    let names = Renames::that_happened(&footprints);
+    let gate = Gate {
+        before: names.last_names(before),
+        after: names.last_names(after),
+        declared: BTreeSet::new(),
+        renames: names,
+        footprints: &footprints,
+    };
+    let (had, has) = (parts(&gate.before), parts(&gate.after));
+    let drops: BTreeSet<String> = had
+        .iter()
+        .filter(|(part, held)| gate.is_undeclared(part, held, &has))
+        .map(|(_, held)| line_of(&held.shown))
+        .collect();
+    let renames = renames.iter().map(|rename| format!("-- renames: {rename}"));
+    renames.chain(drops).collect()
 }
 
 struct Gate<'f> {
@@ -278,7 +310,6 @@ fn shown(file: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::migration::Declarations;
     use crate::schema::{Details, Table};
 
     fn unread(text: &str) -> Schema {
@@ -309,7 +340,7 @@ mod tests {
                 ..Declarations::default()
             },
             schema: unread(after),
-            deleted: std::collections::BTreeMap::new(),
+            deleted: BTreeMap::new(),
             taken_from: BTreeSet::new(),
         };
         undeclared_losses(&inventory(before), &inventory(after), &[print])

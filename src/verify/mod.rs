@@ -8,4 +8,4 @@ mod rename;
 
 pub use foreign_keys::ForeignKeys;
 pub use inventory::{Footprint, Inventory};
-pub use losses::undeclared_losses;
+pub use losses::{directives, undeclared_losses};

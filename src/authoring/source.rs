@@ -1,0 +1,116 @@
+//! Where the schema that the migrations should lead to comes from.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::Command;
+
+use super::files::schema_file;
+use crate::autogenerate::Blueprint;
+use crate::error::{Error, Problem, Result};
+use crate::sqlite::{Access, Connection, FileFacts, Interrupt, ScriptFailure};
+use crate::storage;
+
+/// No schema that a person wrote is larger.
+const SCHEMA_LIMIT_BYTES: u64 = 16 * 1024 * 1024;
+/// An application that only prints its schema is done long before.
+const COMMAND_LIMIT: Duration = Duration::from_secs(120);
+
+/// The target of autogenerate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// `schema.sql` in the folder of migrations.
+    SchemaFile(PathBuf),
+    /// The schema of another database.
+    Database(PathBuf),
+    /// What a shell command prints.
+    Command(String),
+}
+
+impl Source {
+    /// `schema.sql` in a folder of migrations.
+    #[must_use]
+    pub fn schema_file(migrations: &Path) -> Self {
+        Self::SchemaFile(schema_file(migrations))
+    }
+
+    /// Reads the target.
+    ///
+    /// # Errors
+    /// [`Error::Migrations`] where `schema.sql` is no schema, [`Error::Usage`] where the command fails or prints none.
+    pub async fn read(&self, interrupt: &Interrupt) -> Result<Blueprint> {
+        match self {
+            Self::SchemaFile(path) => read_file(path).await,
+            Self::Database(path) => read_database(path, interrupt).await,
+            Self::Command(command) => read_command(command).await,
+        }
+    }
+}
+
+async fn read_file(path: &Path) -> Result<Blueprint> {
+    let unreadable = |message: String| Error::Migrations {
+        folder: storage::folder_of(path),
+        problems: vec![Problem::new(storage::name_of(path), message)],
+    };
+    let bytes = storage::read_bounded(path, SCHEMA_LIMIT_BYTES)?;
+    let script = String::from_utf8(bytes).map_err(|_| unreadable("is not UTF-8".into()))?;
+    Blueprint::of_script(&script)
+        .await?
+        .map_err(|failed| unreadable(place(&failed)))
+}
+
+fn place(failed: &ScriptFailure) -> String {
+    format!(
+        "line {}: {}: {}",
+        failed.line, failed.failure.message, failed.excerpt
+    )
+}
+
+async fn read_database(path: &Path, interrupt: &Interrupt) -> Result<Blueprint> {
+    if !path.is_file() {
+        return Err(Error::DatabaseMissing {
+            path: path.to_path_buf(),
+        });
+    }
+    let mut connection = Connection::open(path, Access::ReadOnly, interrupt).await?;
+    FileFacts::read(&mut connection).await?;
+    let blueprint = Blueprint::read(&mut connection).await?;
+    connection.close().await?;
+    Ok(blueprint)
+}
+
+async fn read_command(command: &str) -> Result<Blueprint> {
+    let failed = |message: String| {
+        Error::Usage {
+        message: format!("--from-command '{command}' {message}"),
+        hint: "Run the command by hand: it must print the CREATE statements of the whole schema, and nothing else, on standard output."
+            .into(),
+    }
+    };
+    let output = Command::new("sh")
+        .args(["-c", command])
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let output = tokio::time::timeout(COMMAND_LIMIT, output)
+        .await
+        .map_err(|_| failed(format!("has not ended after {} s", COMMAND_LIMIT.as_secs())))?
+        .map_err(Error::io("run", Path::new("sh")))?;
+    if !output.status.success() {
+        let words = String::from_utf8_lossy(&output.stderr);
+        return Err(failed(format!(
+            "failed ({}):\n{}",
+            output.status,
+            words.trim_end()
+        )));
+    }
+    let script = String::from_utf8(output.stdout).map_err(|_| failed("printed no UTF-8".into()))?;
+    let blueprint = Blueprint::of_script(&script)
+        .await?
+        .map_err(|problem| failed(format!("printed what is no schema: {}", place(&problem))))?;
+    if blueprint.objects().is_empty() {
+        return Err(failed("printed no CREATE statement".into()));
+    }
+    Ok(blueprint)
+}

@@ -1,0 +1,133 @@
+//! Autogenerate: the pair of scripts that leads from one schema to another and back.
+//!
+//! Nothing is written that was not run both ways on an empty copy of the schema, under the same rules as in a job.
+
+mod blueprint;
+mod decisions;
+mod render;
+mod route;
+mod table;
+
+pub use blueprint::{Blueprint, Change, ColumnOrder, Kind, Object};
+pub use decisions::{Decisions, Question};
+
+use self::route::Way;
+use crate::error::{Error, Result};
+use crate::schema::{self, Schema};
+use crate::sqlite::{Connection, Scope, run_script};
+use crate::verify::directives;
+
+/// A pair of scripts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Draft {
+    /// From the old schema to the new one.
+    pub up: String,
+    /// And back.
+    pub down: String,
+}
+
+/// Drafts the migration from one schema to another; `None` where they are the same.
+///
+/// # Errors
+/// [`Error::Usage`] where a decision or a value is missing, or the change is one to be written by hand.
+pub async fn draft(
+    from: &Blueprint,
+    to: &Blueprint,
+    decisions: &Decisions,
+) -> Result<Option<Draft>> {
+    decisions.check(from, to)?;
+    let questions = decisions.questions(from, to);
+    if !questions.is_empty() {
+        return Err(undecided(&questions));
+    }
+    if from.differences(to, decisions.column_order).is_empty() {
+        return Ok(None);
+    }
+    let up = route::find(from, to, &Way::up(decisions)).await?;
+    let down = route::find(&up.end, from, &Way::down(decisions, from)).await?;
+    let (up, down) = (render::script(&up), render::script(&down));
+    let mut trial = Trial::new(from, decisions.column_order).await?;
+    let before = trial.schema().await?;
+    trial.run("up", &up, to).await?;
+    let after = trial.schema().await?;
+    trial.run("down", &down, from).await?;
+    let back = trial.schema().await?;
+    let (renames, renames_back) = (decisions.renames(), decisions.renames_back());
+    Ok(Some(Draft {
+        up: with_header(&directives(&before, &after, &renames), &up),
+        down: with_header(&directives(&after, &back, &renames_back), &down),
+    }))
+}
+
+/// What the loss gate wants to be declared.
+fn with_header(directives: &[String], script: &str) -> String {
+    if directives.is_empty() {
+        return script.to_owned();
+    }
+    format!("{}\n\n{script}", directives.join("\n"))
+}
+
+fn undecided(questions: &[Question]) -> Error {
+    let lines: Vec<String> = questions
+        .iter()
+        .map(|question| {
+            let subject = question.subject();
+            let of = question.column.as_ref().map_or(String::new(), |_| format!("{}.", question.table));
+            let new: Vec<String> = question.candidates.iter().map(|new| format!("{of}{new}")).collect();
+            let renames: Vec<String> = question
+                .candidates
+                .iter()
+                .map(|new| format!("--rename {subject}:{new}"))
+                .collect();
+            format!(
+                "{subject} is gone, and {} is new. Renamed, so that its values are kept: {}. Gone for good, with its values: --drop {subject}",
+                new.join(", "),
+                renames.join(" or ")
+            )
+        })
+        .collect();
+    Error::Usage {
+        message: format!("a rename is never guessed:\n    {}", lines.join("\n    ")),
+        hint: "Give one of the two for each of them.".into(),
+    }
+}
+
+/// Runs the finished texts as a job would, on an empty copy of the schema.
+struct Trial {
+    connection: Connection,
+    order: ColumnOrder,
+}
+
+impl Trial {
+    async fn new(from: &Blueprint, order: ColumnOrder) -> Result<Self> {
+        let mut connection = Connection::in_memory().await?;
+        for object in from.objects() {
+            connection.run("build a schema", &object.sql).await?;
+        }
+        Ok(Self { connection, order })
+    }
+
+    async fn schema(&mut self) -> Result<Schema> {
+        schema::read(&mut self.connection).await
+    }
+
+    async fn run(&mut self, way: &str, script: &str, goal: &Blueprint) -> Result<()> {
+        let connection = &mut self.connection;
+        let problem = match run_script(connection, script, Scope::Transactional).await? {
+            Err(failed) => Some(format!("{}: {}", failed.failure.message, failed.excerpt)),
+            Ok(_) => {
+                let reached = Blueprint::read(connection).await?;
+                let left = reached.differences(goal, self.order);
+                left.first()
+                    .map(|(_, name, _)| format!("{name} would differ"))
+            }
+        };
+        match problem {
+            None => Ok(()),
+            Some(problem) => Err(Error::Usage {
+                message: format!("the drafted way {way} does not lead where it should: {problem}"),
+                hint: "Write this migration by hand, and please report the two schemas.".into(),
+            }),
+        }
+    }
+}
