@@ -41,6 +41,7 @@ pub fn undeclared_losses(
 pub fn directives(before: &Schema, after: &Schema, renames: &[Rename]) -> Vec<String> {
     let print = Footprint {
         file: PathBuf::new(),
+        no_transaction: false,
         declared: Declarations {
             renames: renames.to_vec(),
             ..Declarations::default()
@@ -52,13 +53,13 @@ pub fn directives(before: &Schema, after: &Schema, renames: &[Rename]) -> Vec<St
     let footprints = [print];
     let names = Renames::that_happened(&footprints);
     let gate = Gate {
-        before: names.last_names(before),
-        after: names.last_names(after),
+        before: names.last_names(before, 0),
+        after,
         declared: BTreeSet::new(),
         renames: names,
         footprints: &footprints,
     };
-    let (had, has) = (parts(&gate.before), parts(&gate.after));
+    let (had, has) = (parts(&gate.before), parts(gate.after));
     let drops: BTreeSet<String> = had
         .iter()
         .filter(|(part, held)| gate.is_undeclared(part, held, &has))
