@@ -88,6 +88,17 @@ pub enum Command {
         /// 'latest', an id, or the path of an archive
         backup: String,
     },
+    /// Record a revision in the history without running a migration, if the schema is that of the revision
+    Stamp {
+        /// head, base, a number, an Alembic id or a unique prefix of it
+        #[arg(allow_hyphen_values = true)]
+        revision: String,
+        /// Also if the schema is another
+        #[arg(long)]
+        force: bool,
+    },
+    /// Record the text of migration files that were changed after they were applied; shows the changes first
+    Repair,
     /// Take a backup and do nothing else
     Backup,
     /// Look at the backups

@@ -214,6 +214,7 @@ async fn require_no_transaction(connection: &mut Connection, step: &Step<'_>) ->
     }
     Err(Error::MigrationFailed(Box::new(StatementFailure {
         file: step.script().path.clone(),
+        stored: step.script().stored,
         statement: 0,
         line: step.script().sql.lines().count(),
         excerpt: String::new(),
@@ -247,6 +248,7 @@ fn classify(script: &Script, failed: ScriptFailure, interrupt: &Interrupt) -> Er
     }
     Error::MigrationFailed(Box::new(StatementFailure {
         file: script.path.clone(),
+        stored: script.stored,
         statement: failed.statement,
         line: failed.line,
         excerpt: failed.excerpt,

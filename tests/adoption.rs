@@ -20,6 +20,10 @@ const IDS: [&str; 9] = [
     "008_add_google_avatar",
 ];
 
+/// But for the tables that taking over adds.
+const SCHEMA: &str = "SELECT name, sql FROM sqlite_schema \
+    WHERE tbl_name NOT IN ('_sqlx_migrations', '_safestep_migrations') ORDER BY name";
+
 fn revision(number: usize) -> String {
     format!("{number:03}")
 }
@@ -27,7 +31,7 @@ fn revision(number: usize) -> String {
 /// As Alembic leaves it: `alembic_version` alone.
 fn by_alembic(number: usize) -> Sandbox {
     let sandbox = Sandbox::at(&revision(number));
-    sandbox.sql("DROP TABLE _sqlx_migrations");
+    sandbox.sql("DROP TABLE _sqlx_migrations; DROP TABLE _safestep_migrations");
     sandbox
 }
 
@@ -62,6 +66,13 @@ fn in_step_at(sandbox: &Sandbox, number: usize) {
     assert_eq!(
         sandbox.query("SELECT version, success FROM _sqlx_migrations ORDER BY version"),
         versions
+    );
+    let kept: Vec<String> = (0..=number)
+        .map(|version| format!("{version}|{}", IDS[version]))
+        .collect();
+    assert_eq!(
+        sandbox.query("SELECT version, alembic FROM _safestep_migrations ORDER BY version"),
+        kept
     );
     let document = run(sandbox, &["upgrade", &revision(number)]);
     assert_eq!(document["outcome"], "nothing_to_do", "{document:#}");
@@ -112,13 +123,13 @@ fn a_database_of_alembic_is_taken_over_at_every_revision_and_brought_to_head() {
 fn a_database_of_alembic_can_be_taken_over_where_it_stands_and_taken_down_from_there() {
     for number in 1..=8 {
         let sandbox = by_alembic(number);
-        let before = sandbox.query("SELECT name, sql FROM sqlite_schema WHERE tbl_name NOT LIKE '\\_sqlx%' ESCAPE '\\' ORDER BY name");
+        let before = sandbox.query(SCHEMA);
         assert_eq!(
             run(&sandbox, &["upgrade", &revision(number)])["outcome"],
             "adopted"
         );
         in_step_at(&sandbox, number);
-        let after = sandbox.query("SELECT name, sql FROM sqlite_schema WHERE tbl_name NOT LIKE '\\_sqlx%' ESCAPE '\\' ORDER BY name");
+        let after = sandbox.query(SCHEMA);
         assert_eq!(before, after, "taking over changes no schema");
         run(&sandbox, &["downgrade", "base"]);
         in_step_at(&sandbox, 0);
@@ -185,6 +196,8 @@ fn a_database_that_was_stamped_but_not_migrated_is_refused_with_the_differences(
             "invitations: the table is missing",
             "users.google_id: the column is missing",
             "users.password_hash: the column should not be there",
+            "The schema is that of 003",
+            "`safestep stamp 003`, then `safestep upgrade 008`",
         ],
     );
     assert!(document["error"]["problems"].as_array().unwrap().len() >= 4);
@@ -201,6 +214,7 @@ fn a_database_whose_schema_is_that_of_no_revision_is_refused() {
             "no history",
             "nearest to 004",
             "users.email: the column is missing",
+            "`safestep stamp 004 --force`, then `safestep upgrade 008`",
         ],
     );
 }
@@ -215,6 +229,7 @@ fn an_unknown_alembic_id_means_that_the_image_is_older_than_the_database() {
                 "'040_from_the_future'",
                 "008_add_google_avatar",
                 "image is most likely older",
+                "a newer image is needed",
                 "safestep restore",
             ],
         );
@@ -225,7 +240,15 @@ fn an_unknown_alembic_id_means_that_the_image_is_older_than_the_database() {
 fn a_newer_version_in_sqlx_s_table_is_refused_as_well() {
     let sandbox = Sandbox::at("head");
     sandbox.sql("INSERT INTO _sqlx_migrations VALUES (9, 'later', '2026-01-01', 1, x'00', 1)");
-    refused(&sandbox, &["'009'", "image is most likely older"]);
+    refused(
+        &sandbox,
+        &[
+            "009 'later'",
+            "008_add_google_avatar",
+            "image is most likely older",
+            "a newer image is needed",
+        ],
+    );
 }
 
 #[test]
@@ -237,7 +260,9 @@ fn a_migration_that_sqlx_left_dirty_is_refused() {
         &[
             "stopped in the middle of 004",
             "success = 0",
-            "safestep doctor",
+            "which of its statements",
+            "`safestep stamp 004`",
+            "`safestep upgrade 008`",
         ],
     );
 }
@@ -251,6 +276,8 @@ fn several_heads_of_alembic_are_refused_by_name() {
         &[
             "2 rows",
             "003_add_user_management_fields, 004_github_invitation",
+            "branches are not supported",
+            "`safestep stamp 004`, then `safestep upgrade 008`",
         ],
     );
 }
@@ -259,7 +286,7 @@ fn several_heads_of_alembic_are_refused_by_name() {
 fn a_gap_in_sqlx_s_rows_is_refused() {
     let sandbox = Sandbox::at("004");
     sandbox.sql("DELETE FROM _sqlx_migrations WHERE version = 2");
-    refused(&sandbox, &["002 was never applied"]);
+    refused(&sandbox, &["002 was never applied", "`safestep stamp 004`"]);
 }
 
 /// Our rows say 003 and Alembic has gone on to 006 by itself, with the schema to show for it.
@@ -305,7 +332,14 @@ fn where_alembic_went_back_by_itself_the_schema_decides_and_the_rows_are_taken_b
 fn where_both_tables_are_wrong_the_database_is_refused() {
     let sandbox = alembic_went_on();
     sandbox.sql("UPDATE alembic_version SET version_num = '005_make_password_hash_nullable'");
-    refused(&sandbox, &["says that it is at 005", "nearest to 006"]);
+    refused(
+        &sandbox,
+        &[
+            "says that it is at 005",
+            "nearest to 006",
+            "`safestep stamp 006`",
+        ],
+    );
 }
 
 #[test]
@@ -393,5 +427,81 @@ fn details_do_not_stand_in_the_way_and_doctor_lists_them() {
         );
     }
     run(&sandbox, &["run"]);
+    in_step_at(&sandbox, 8);
+}
+
+/// What the error's advice says, done: the commands between backquotes, in order.
+#[track_caller]
+fn follow_the_advice(sandbox: &Sandbox) -> Vec<String> {
+    let (code, document) = sandbox.run_json(&["run"]);
+    assert_eq!(code, 4, "{document:#}");
+    let hint = document["error"]["hint"].as_str().unwrap();
+    let commands: Vec<String> = hint
+        .split('`')
+        .filter_map(|part| part.strip_prefix("safestep "))
+        .map(ToString::to_string)
+        .collect();
+    assert!(!commands.is_empty(), "{hint}");
+    for command in &commands {
+        let words: Vec<&str> = command.split(' ').collect();
+        run(sandbox, &words);
+    }
+    commands
+}
+
+#[test]
+fn the_commands_of_a_refusal_lead_to_head() {
+    let stamped_only = without_history(3);
+    stamped_only.sql(
+        "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY); \
+         INSERT INTO alembic_version VALUES ('008_add_google_avatar')",
+    );
+    let branches = Sandbox::at("004");
+    branches.sql("INSERT INTO alembic_version VALUES ('003_add_user_management_fields')");
+    let dirty = Sandbox::at("004");
+    dirty.sql("UPDATE _sqlx_migrations SET success = 0 WHERE version = 4");
+    let gap = Sandbox::at("004");
+    gap.sql("DELETE FROM _sqlx_migrations WHERE version = 2");
+    let both_wrong = alembic_went_on();
+    both_wrong.sql("UPDATE alembic_version SET version_num = '005_make_password_hash_nullable'");
+    for sandbox in [stamped_only, branches, dirty, gap, both_wrong] {
+        let commands = follow_the_advice(&sandbox);
+        assert_eq!(commands.len(), 2, "{commands:?}");
+        in_step_at(&sandbox, 8);
+        assert_eq!(sandbox.archives().len(), 2, "each backup first");
+    }
+}
+
+#[test]
+fn two_revisions_of_the_same_schema_are_told_apart_by_a_person() {
+    let sandbox = without_history(8);
+    sandbox.add_migration("009_rows_only", "UPDATE users SET role = 'ADMIN';");
+    refused(
+        &sandbox,
+        &[
+            "008 and 009 have the same schema",
+            "`safestep stamp 009`",
+            "`safestep stamp 008`, then `safestep upgrade 009`",
+        ],
+    );
+    run(&sandbox, &["stamp", "008"]);
+    assert_eq!(sandbox.current(), "008");
+}
+
+/// As SQLModel's `create_all` at head leaves it, with a table that is stamped by nobody.
+#[test]
+fn create_all_at_head_is_taken_over_without_running_a_migration() {
+    let sandbox = without_history(8);
+    sandbox.add_users(&[("ann", "ADMIN")]);
+    let before = sandbox.query(SCHEMA);
+    let document = run(&sandbox, &["run"]);
+    assert_eq!(document["outcome"], "adopted");
+    assert_eq!(document["applied"].as_array().unwrap().len(), 0);
+    let after: Vec<String> = sandbox.query(SCHEMA);
+    let added: Vec<&String> = after.iter().filter(|line| !before.contains(line)).collect();
+    assert!(
+        added.iter().all(|line| line.contains("alembic_version")),
+        "{added:?}"
+    );
     in_step_at(&sandbox, 8);
 }

@@ -359,7 +359,7 @@ impl World {
     /// What must be the same after the migrations: every column of every table but the ones that 006 and 007 drop.
     fn tables(&self) -> Vec<Table> {
         let names = "SELECT name FROM sqlite_schema WHERE type = 'table' \
-                     AND name NOT IN ('alembic_version', '_sqlx_migrations') ORDER BY name";
+                     AND name NOT IN ('alembic_version', '_sqlx_migrations', '_safestep_migrations') ORDER BY name";
         let names = self.sandbox.query(names);
         names
             .iter()

@@ -669,32 +669,13 @@ fn without_yes_and_without_a_terminal_nothing_is_restored() {
 
 #[test]
 fn on_a_terminal_it_asks_and_only_yes_restores() {
-    // util-linux' `script` gives a program a terminal; where it is missing there is nothing to test with.
-    if Command::new("script").arg("--version").output().is_err() {
-        return;
-    }
     let (sandbox, _) = backed_up("delete");
     sandbox.sql("DELETE FROM users");
     for (answer, code, names) in [("no\n", 2, ""), ("\n", 2, ""), ("yes\n", 0, "ann,bob")] {
-        let mut child = Command::new("script")
-            .args([
-                "-qec",
-                &format!("{} restore latest", env!("CARGO_BIN_EXE_safestep")),
-                "/dev/null",
-            ])
-            .current_dir(sandbox.path("."))
-            .env_remove("DATABASE_URL")
-            .env_remove("DATA_DIR")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut stdin = child.stdin.take().unwrap();
-        stdin.write_all(answer.as_bytes()).unwrap();
-        let output = child.wait_with_output().unwrap();
-        drop(stdin);
-        let run = Run::of(&output).expect_code(code);
+        let Some(run) = sandbox.run_on_a_terminal("restore latest", answer) else {
+            return;
+        };
+        let run = run.expect_code(code);
         assert!(
             run.stdout.contains("backed up first. [yes/no]"),
             "{}",

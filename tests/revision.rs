@@ -51,12 +51,28 @@ const LIBRARY: &str = "CREATE TABLE authors (\n\tid INTEGER PRIMARY KEY AUTOINCR
 #[test]
 fn an_empty_pair_has_the_next_number_a_name_from_the_message_and_is_for_everybody_to_read() {
     let sandbox = Sandbox::new();
-    let run = sandbox.run(&["revision", "-m", "Füge users.status hinzu!", "--rev-id", "009_status"]);
+    let run = sandbox.run(&[
+        "revision",
+        "-m",
+        "Füge users.status hinzu!",
+        "--rev-id",
+        "009_status",
+    ]);
     let run = run.expect_code(0);
-    assert!(run.stdout.contains("009_fuege_users_status_hinzu.up.sql"), "{}", run.stdout);
-    let up = sandbox.migrations().join("009_fuege_users_status_hinzu.up.sql");
+    assert!(
+        run.stdout.contains("009_fuege_users_status_hinzu.up.sql"),
+        "{}",
+        run.stdout
+    );
+    let up = sandbox
+        .migrations()
+        .join("009_fuege_users_status_hinzu.up.sql");
     assert_eq!(mode_of(&up), 0o644);
-    assert!(fs::read_to_string(up).unwrap().starts_with("-- alembic: 009_status\n"));
+    assert!(
+        fs::read_to_string(up)
+            .unwrap()
+            .starts_with("-- alembic: 009_status\n")
+    );
     let (code, document) = sandbox.run_json(&["run", "--create-if-missing"]);
     assert_eq!((code, &document["to"]), (0, &"009".into()), "{document}");
 }
@@ -65,7 +81,13 @@ fn an_empty_pair_has_the_next_number_a_name_from_the_message_and_is_for_everybod
 fn projects_that_number_by_time_go_on_by_time() {
     let sandbox = empty("");
     for way in ["up", "down"] {
-        fs::write(sandbox.migrations().join(format!("20200101000000_first.{way}.sql")), "SELECT 1;").unwrap();
+        fs::write(
+            sandbox
+                .migrations()
+                .join(format!("20200101000000_first.{way}.sql")),
+            "SELECT 1;",
+        )
+        .unwrap();
     }
     let (code, document) = sandbox.run_json(&["revision", "-m", "second"]);
     assert_eq!(code, 0, "{document}");
@@ -80,18 +102,44 @@ fn from_an_empty_folder_to_a_second_revision_and_back_with_every_row() {
     target(
         &sandbox,
         &LIBRARY
-            .replace("name TEXT NOT NULL", "full_name TEXT NOT NULL COLLATE NOCASE CHECK (full_name <> '')")
+            .replace(
+                "name TEXT NOT NULL",
+                "full_name TEXT NOT NULL COLLATE NOCASE CHECK (full_name <> '')",
+            )
             .replace("title TEXT\n", "title TEXT,\n\tpages INTEGER\n"),
     );
-    autogenerate(&sandbox, "full name", &["--rename", "authors.name:full_name"]).expect_code(0);
+    autogenerate(
+        &sandbox,
+        "full name",
+        &["--rename", "authors.name:full_name"],
+    )
+    .expect_code(0);
     let up = file(&sandbox, "002_full_name.up.sql");
-    assert!(up.contains("-- renames: column authors.name to full_name"), "{up}");
-    assert!(up.contains("-- never given twice"), "comments of the target stay: {up}");
-    assert!(up.contains("ALTER TABLE books ADD COLUMN pages INTEGER;"), "{up}");
+    assert!(
+        up.contains("-- renames: column authors.name to full_name"),
+        "{up}"
+    );
+    assert!(
+        up.contains("-- never given twice"),
+        "comments of the target stay: {up}"
+    );
+    assert!(
+        up.contains("ALTER TABLE books ADD COLUMN pages INTEGER;"),
+        "{up}"
+    );
     sandbox.run(&["run"]).expect_code(0);
-    assert_eq!(sandbox.query("SELECT id || full_name FROM authors"), ["3Ada"]);
-    assert_eq!(sandbox.query("SELECT rowid || coalesce(title, '?') FROM books"), ["1Notes", "2?"]);
-    assert_eq!(sandbox.query("SELECT seq FROM sqlite_sequence WHERE name = 'authors'"), ["7"]);
+    assert_eq!(
+        sandbox.query("SELECT id || full_name FROM authors"),
+        ["3Ada"]
+    );
+    assert_eq!(
+        sandbox.query("SELECT rowid || coalesce(title, '?') FROM books"),
+        ["1Notes", "2?"]
+    );
+    assert_eq!(
+        sandbox.query("SELECT seq FROM sqlite_sequence WHERE name = 'authors'"),
+        ["7"]
+    );
     sandbox.run(&["downgrade", "-1"]).expect_code(0);
     let after = sandbox.query("SELECT group_concat(name || sql, char(10)) FROM sqlite_schema WHERE name NOT LIKE '\\_s%' ESCAPE '\\' ORDER BY name");
     let sorted = |list: Vec<String>| {
@@ -109,7 +157,11 @@ fn the_target_that_is_reached_already_writes_nothing() {
     let sandbox = Sandbox::new();
     let before = support::files_ending(&sandbox.migrations(), "");
     let (code, document) = sandbox.run_json(&["revision", "-m", "nothing", "--autogenerate"]);
-    assert_eq!((code, &document["outcome"]), (0, &"nothing_to_do".into()), "{document}");
+    assert_eq!(
+        (code, &document["outcome"]),
+        (0, &"nothing_to_do".into()),
+        "{document}"
+    );
     assert_eq!(support::files_ending(&sandbox.migrations(), ""), before);
 }
 
@@ -123,11 +175,21 @@ fn a_rename_is_never_guessed() {
     }
     assert!(!sandbox.migrations().join("002_full_name.up.sql").exists());
     let run = autogenerate(&sandbox, "full name", &["--drop", "authors.name"]).expect_code(2);
-    assert!(run.stderr.contains("--fill \"authors.full_name=<SQL expression>\""), "{}", run.stderr);
+    assert!(
+        run.stderr
+            .contains("--fill \"authors.full_name=<SQL expression>\""),
+        "{}",
+        run.stderr
+    );
     autogenerate(
         &sandbox,
         "full name",
-        &["--drop", "authors.name", "--fill", "authors.full_name=upper(name)"],
+        &[
+            "--drop",
+            "authors.name",
+            "--fill",
+            "authors.full_name=upper(name)",
+        ],
     )
     .expect_code(0);
     let up = file(&sandbox, "002_full_name.up.sql");
@@ -148,11 +210,18 @@ fn a_renamed_table_keeps_its_rows_and_its_children() {
         .replace("REFERENCES authors", "REFERENCES people");
     target(&sandbox, &schema);
     let run = autogenerate(&sandbox, "people", &[]).expect_code(2);
-    assert!(run.stderr.contains("--rename authors:people"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("--rename authors:people"),
+        "{}",
+        run.stderr
+    );
     autogenerate(&sandbox, "people", &["--rename", "authors:people"]).expect_code(0);
     sandbox.run(&["run"]).expect_code(0);
     assert_eq!(sandbox.query("SELECT id || name FROM people"), ["3Ada"]);
-    assert_eq!(sandbox.query("SELECT count(*) FROM books JOIN people ON id = author_id"), ["2"]);
+    assert_eq!(
+        sandbox.query("SELECT count(*) FROM books JOIN people ON id = author_id"),
+        ["2"]
+    );
     sandbox.run(&["downgrade", "-1"]).expect_code(0);
     assert_eq!(sandbox.query("SELECT id || name FROM authors"), ["3Ada"]);
 }
@@ -161,26 +230,49 @@ fn a_renamed_table_keeps_its_rows_and_its_children() {
 fn renamings_that_cannot_be_are_refused() {
     let sandbox = library();
     target(&sandbox, &LIBRARY.replace("name TEXT", "full_name TEXT"));
-    for rename in ["authors.nome:full_name", "authors.name:fullname", "authors.name", "writers:people", "books.title:title"] {
+    for rename in [
+        "authors.nome:full_name",
+        "authors.name:fullname",
+        "authors.name",
+        "writers:people",
+        "books.title:title",
+    ] {
         let run = autogenerate(&sandbox, "x", &["--rename", rename]).expect_code(2);
-        assert!(run.stderr.contains(rename.split(':').next().unwrap()), "{}", run.stderr);
+        assert!(
+            run.stderr.contains(rename.split(':').next().unwrap()),
+            "{}",
+            run.stderr
+        );
     }
 }
 
 #[test]
 fn a_target_may_be_a_database_or_what_a_command_prints() {
     let sandbox = library();
-    let other = sandbox.path("other.db");
-    fs::write(&other, "").unwrap();
+    let other = empty("");
+    fs::write(other.database(), "").unwrap();
     let with_year = LIBRARY.replace("title TEXT\n", "title TEXT,\n\tyear INTEGER\n");
-    sandbox.run(&["revision", "-m", "unused", "--from", "x"]).expect_code(2);
-    support::tool("sqlite3", &[support::text(&other), &with_year]);
-    autogenerate(&sandbox, "year", &["--from", "other.db"]).expect_code(0);
-    assert!(file(&sandbox, "schema.sql").contains("year INTEGER"), "schema.sql is kept");
-    fs::write(sandbox.path("printed.sql"), with_year.replace("year INTEGER", "year INTEGER,\n\tprice REAL")).unwrap();
+    sandbox
+        .run(&["revision", "-m", "unused", "--from", "x"])
+        .expect_code(2);
+    other.sql(&with_year);
+    let database = other.database();
+    autogenerate(&sandbox, "year", &["--from", support::text(&database)]).expect_code(0);
+    assert!(
+        file(&sandbox, "schema.sql").contains("year INTEGER"),
+        "schema.sql is kept"
+    );
+    fs::write(
+        sandbox.path("printed.sql"),
+        with_year.replace("year INTEGER", "year INTEGER,\n\tprice REAL"),
+    )
+    .unwrap();
     autogenerate(&sandbox, "price", &["--from-command", "cat printed.sql"]).expect_code(0);
     let up = file(&sandbox, "003_price.up.sql");
-    assert!(up.contains("ALTER TABLE books ADD COLUMN price REAL;"), "{up}");
+    assert!(
+        up.contains("ALTER TABLE books ADD COLUMN price REAL;"),
+        "{up}"
+    );
     sandbox.run(&["run"]).expect_code(0);
 }
 
@@ -212,11 +304,23 @@ fn what_models_do_not_speak_of_is_kept_or_asked_about() {
     fs::write(sandbox.path("models.sql"), models).unwrap();
     let run = autogenerate(&sandbox, "born", &["--from-command", "cat models.sql"]).expect_code(2);
     assert!(run.stderr.contains("--models"), "{}", run.stderr);
-    autogenerate(&sandbox, "born", &["--from-command", "cat models.sql", "--models"]).expect_code(0);
+    autogenerate(
+        &sandbox,
+        "born",
+        &["--from-command", "cat models.sql", "--models"],
+    )
+    .expect_code(0);
     let up = file(&sandbox, "002_born.up.sql");
-    assert!(!up.contains("DROP") && up.contains("ADD COLUMN born INTEGER"), "{up}");
+    assert!(
+        !up.contains("DROP") && up.contains("ADD COLUMN born INTEGER"),
+        "{up}"
+    );
     sandbox.run(&["run"]).expect_code(0);
-    assert_eq!(sandbox.query("SELECT name FROM sqlite_schema WHERE type IN ('view', 'trigger') ORDER BY 1"), ["keep_title", "titles"]);
+    assert_eq!(
+        sandbox
+            .query("SELECT name FROM sqlite_schema WHERE type IN ('view', 'trigger') ORDER BY 1"),
+        ["keep_title", "titles"]
+    );
 }
 
 #[test]
@@ -230,16 +334,16 @@ fn a_migration_that_fails_on_an_empty_database_is_named_and_nothing_is_written()
 #[test]
 fn a_rebuild_under_a_runner_that_enforces_foreign_keys_stops_before_children_are_deleted() {
     let sandbox = library();
-    target(&sandbox, &LIBRARY.replace("name TEXT NOT NULL", "name TEXT"));
+    target(
+        &sandbox,
+        &LIBRARY.replace("name TEXT NOT NULL", "name TEXT"),
+    );
     autogenerate(&sandbox, "nullable", &[]).expect_code(0);
-    let script = format!("PRAGMA foreign_keys = ON;\n.bail on\nBEGIN;\n{}\nCOMMIT;", file(&sandbox, "002_nullable.up.sql"));
-    fs::write(sandbox.path("script.sql"), script).unwrap();
-    let output = std::process::Command::new("sqlite3")
-        .arg(sandbox.database())
-        .stdin(fs::File::open(sandbox.path("script.sql")).unwrap())
-        .output()
-        .unwrap();
-    let words = String::from_utf8_lossy(&output.stderr);
+    let script = format!(
+        "PRAGMA foreign_keys = ON; BEGIN;\n{}\nCOMMIT;",
+        file(&sandbox, "002_nullable.up.sql")
+    );
+    let words = sandbox.try_sql(&script).expect_err("the guard stops it");
     assert!(words.contains("foreign_keys_must_be_off"), "{words}");
     assert_eq!(sandbox.query("SELECT count(*) FROM books"), ["2"]);
     sandbox.run(&["run"]).expect_code(0);
@@ -250,14 +354,15 @@ fn a_rebuild_under_a_runner_that_enforces_foreign_keys_stops_before_children_are
 fn on_a_terminal_it_asks_what_was_renamed() {
     let sandbox = library();
     target(&sandbox, &LIBRARY.replace("name TEXT", "full_name TEXT"));
-    let command = format!(
-        "{} revision -m 'full name' --autogenerate",
-        env!("CARGO_BIN_EXE_safestep")
-    );
-    let Some(output) = support::on_a_terminal(&sandbox, &command, "full_name\n") else {
+    let command = "revision -m 'full name' --autogenerate";
+    let Some(run) = sandbox.run_on_a_terminal(command, "full_name\n") else {
         return;
     };
-    assert!(output.contains("authors.name is gone"), "{output}");
+    assert!(
+        run.stdout.contains("authors.name is gone"),
+        "{}",
+        run.stdout
+    );
     let up = file(&sandbox, "002_full_name.up.sql");
     assert!(up.contains("RENAME COLUMN name TO full_name"), "{up}");
 }

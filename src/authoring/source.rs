@@ -15,7 +15,7 @@ use crate::storage;
 /// No schema that a person wrote is larger.
 const SCHEMA_LIMIT_BYTES: u64 = 16 * 1024 * 1024;
 /// An application that only prints its schema is done long before.
-const COMMAND_LIMIT: Duration = Duration::from_secs(120);
+const COMMAND_LIMIT: Duration = Duration::from_mins(2);
 
 /// The target of autogenerate.
 #[derive(Debug, Clone, PartialEq, Eq)]

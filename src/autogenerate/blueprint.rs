@@ -4,7 +4,7 @@ use sqlx::Row;
 
 use crate::error::{Error, Result};
 use crate::grammar::{self, ColumnText, TableText, canonical};
-use crate::sqlite::{Connection, Scope, ScriptFailure, failure_of, run_script};
+use crate::sqlite::{Connection, OF_APPLICATION, Scope, ScriptFailure, failure_of, run_script};
 
 /// What a statement makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -109,11 +109,6 @@ pub struct Blueprint {
     objects: Vec<Object>,
 }
 
-const OBJECTS: &str = "SELECT s.type, s.name, s.tbl_name, s.sql, coalesce(l.type, '') FROM main.sqlite_schema AS s \
-     LEFT JOIN pragma_table_list AS l ON l.schema = 'main' AND l.name = s.name AND s.type = 'table' \
-     WHERE s.sql IS NOT NULL AND s.name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND coalesce(l.type, '') <> 'shadow' \
-     AND s.tbl_name NOT IN ('_sqlx_migrations', 'alembic_version') ORDER BY s.rowid";
-
 impl Blueprint {
     /// Reads the schema of `main`, without the tables of SQLite and of the migrators.
     ///
@@ -122,7 +117,12 @@ impl Blueprint {
     pub async fn read(connection: &mut Connection) -> Result<Self> {
         let doing = "read the schema";
         let mut objects = Vec::new();
-        for row in connection.rows(doing, OBJECTS).await? {
+        let sql = format!(
+            "SELECT m.type, m.name, m.tbl_name, m.sql, coalesce(l.type, '') FROM main.sqlite_schema AS m \
+             LEFT JOIN pragma_table_list AS l ON l.schema = 'main' AND l.name = m.name AND m.type = 'table' \
+             WHERE m.sql IS NOT NULL AND {OF_APPLICATION} AND coalesce(l.type, '') <> 'shadow' ORDER BY m.rowid"
+        );
+        for row in connection.rows(doing, &sql).await? {
             let text = |index: usize| {
                 row.try_get_unchecked::<String, _>(index)
                     .map_err(|error| Error::sqlite(doing)(failure_of(&error)))

@@ -113,14 +113,14 @@ impl Trial {
 
     async fn run(&mut self, way: &str, script: &str, goal: &Blueprint) -> Result<()> {
         let connection = &mut self.connection;
-        let problem = match run_script(connection, script, Scope::Transactional).await? {
-            Err(failed) => Some(format!("{}: {}", failed.failure.message, failed.excerpt)),
-            Ok(_) => {
-                let reached = Blueprint::read(connection).await?;
-                let left = reached.differences(goal, self.order);
-                left.first()
-                    .map(|(_, name, _)| format!("{name} would differ"))
-            }
+        let run = run_script(connection, script, Scope::Transactional).await?;
+        let problem = if let Err(failed) = run {
+            Some(format!("{}: {}", failed.failure.message, failed.excerpt))
+        } else {
+            let reached = Blueprint::read(connection).await?;
+            let left = reached.differences(goal, self.order);
+            left.first()
+                .map(|(_, name, _)| format!("{name} would differ"))
         };
         match problem {
             None => Ok(()),

@@ -203,6 +203,7 @@ fn look_at_open_job(record: &JobRecord, is_running: bool, exam: &mut Examination
             Err(Error::Unplaceable {
                 message,
                 differences,
+                nearest: None,
             }),
         );
     } else {

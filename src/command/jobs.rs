@@ -1,8 +1,8 @@
-//! `run`, `upgrade`, `downgrade`, `backup`: the verbs that start a job.
+//! `run`, `upgrade`, `downgrade`, `stamp`, `backup`: the verbs that start a job.
 
 use super::Outcome;
 use crate::error::Result;
-use crate::job::{self, Context, Goal, Report};
+use crate::job::{self, Context, Goal, Report, Stamp};
 use crate::migration::Target;
 use crate::migrator::Direction;
 use crate::report::Answer;
@@ -17,6 +17,16 @@ pub(super) async fn upgrade(context: Context<'_>, revision: &str) -> Outcome {
 
 pub(super) async fn downgrade(context: Context<'_>, revision: &str) -> Outcome {
     migrate(context, &goal(revision, Direction::Down)).await
+}
+
+pub(super) async fn stamp(context: Context<'_>, revision: &str, force: bool) -> Outcome {
+    let stamp = Stamp {
+        target: Target::parse(revision),
+        force,
+    };
+    let mut report = Report::default();
+    let result = job::stamp(context, &stamp, &mut report).await;
+    answer(&report, result)
 }
 
 pub(super) async fn backup(context: Context<'_>) -> Outcome {

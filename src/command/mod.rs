@@ -8,8 +8,10 @@ mod history;
 mod jobs;
 mod open;
 mod pages;
+mod repair;
 mod restore;
 mod revision;
+mod standing;
 
 use crate::cli::{Backups, Command, Create};
 use crate::error::Result;
@@ -28,6 +30,8 @@ pub async fn dispatch(command: &Command, context: Context<'_>, yes: bool) -> Out
         Command::Upgrade { revision, .. } => jobs::upgrade(context, revision).await,
         Command::Downgrade { revision } => jobs::downgrade(context, revision).await,
         Command::Restore { backup } => restore::restore(context, backup, yes).await,
+        Command::Stamp { revision, force } => jobs::stamp(context, revision, *force).await,
+        Command::Repair => repair::repair(context, yes).await,
         Command::Backup => jobs::backup(context).await,
         Command::Backups(Backups::List) => plain(backups::list(context)),
         Command::Backups(Backups::Show { backup }) => plain(backups::show(context, backup)),
@@ -55,6 +59,8 @@ pub fn name(command: &Command) -> &'static str {
         Command::Upgrade { .. } => "upgrade",
         Command::Downgrade { .. } => "downgrade",
         Command::Restore { .. } => "restore",
+        Command::Stamp { .. } => "stamp",
+        Command::Repair => "repair",
         Command::Backup => "backup",
         Command::Backups(Backups::List) => "backups list",
         Command::Backups(Backups::Show { .. }) => "backups show",

@@ -1,10 +1,9 @@
 //! `restore`: asks on a terminal, wants `--yes` elsewhere.
 
-use super::Outcome;
-use super::ask::ask;
 use super::jobs::answer;
+use super::{Outcome, ask};
 use crate::catalog::{Backup, Catalog};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::job::{self, Context, Report};
 use crate::report::bytes;
 
@@ -28,25 +27,19 @@ pub(super) async fn restore(context: Context<'_>, wanted: &str, yes: bool) -> Ou
 fn chosen(context: &Context<'_>, wanted: &str, yes: bool) -> Result<Backup> {
     let settings = context.settings;
     let backup = Catalog::new(&settings.backups, &settings.database).select(wanted)?;
-    if yes || confirmed(context, &backup)? {
-        return Ok(backup);
-    }
-    Err(Error::Usage {
-        message: "the restore was not confirmed".into(),
-        hint: "Answer yes, or give --yes.".into(),
-    })
+    ask::require("restore", yes, || question(context, &backup))?;
+    Ok(backup)
 }
 
-fn confirmed(context: &Context<'_>, backup: &Backup) -> Result<bool> {
+fn question(context: &Context<'_>, backup: &Backup) -> String {
     let manifest = &backup.manifest;
-    let question = format!(
-        "Replace {} by the backup {} (made of {} at {}, revision {}, {})?\nWhat is there now is backed up first. [yes/no] ",
+    format!(
+        "Replace {} by the backup {} (made of {} at {}, revision {}, {})?\nWhat is there now is backed up first.",
         context.settings.database.display(),
         manifest.id,
         manifest.source,
         manifest.created_at,
         manifest.from,
         bytes(manifest.size_bytes)
-    );
-    Ok(ask(&question)?.is_some_and(|answer| matches!(answer.as_str(), "y" | "yes")))
+    )
 }

@@ -115,7 +115,7 @@ fn decisions(wanted: &Revision) -> Result<Decisions> {
 /// Asks what is open, where somebody can answer; elsewhere the draft refuses with the same questions.
 fn decide(decisions: &mut Decisions, head: &Blueprint, target: &Blueprint) -> Result<()> {
     while let Some(question) = decisions.questions(head, target).first() {
-        let Some(answer) = ask(&words(question))? else {
+        let Some(answer) = ask(|| words(question))? else {
             return Ok(());
         };
         let subject = question.subject();

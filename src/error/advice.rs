@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{Error, Holder};
+use super::{Error, Holder, Nearest, NewerRevision};
 
 const DAMAGED: &str = "Do not migrate a damaged database. Stop the application, keep a copy of the file with its -wal and -journal, \
      then put a backup back: `safestep restore latest`.";
@@ -22,6 +22,9 @@ impl Error {
             Self::Migrations { .. } => {
                 "Put the files right and run the same command again.".into()
             }
+            Self::ChangedMigrations { .. } => "Put the old text back and write a new migration for the change. If the change is meant to stand, \
+                 record the files as they are: `safestep repair`."
+                .into(),
             Self::DatabaseMissing { .. } => "Most often the volume is not mounted: check the mount and the path. \
                  If the file was lost: `safestep restore latest`. For a new \
                  installation: `safestep run --create-if-missing`."
@@ -33,14 +36,30 @@ impl Error {
             Self::ForeignUrl { .. } => "safestep migrates SQLite databases. Give --database the path of one, \
                  or unset DATABASE_URL here."
                 .into(),
-            Self::UnknownRevision { .. } => "The image is most likely older than the database: deploy the image that holds this revision. \
-                 To go back to an older state, `safestep restore <backup>`."
-                .into(),
+            Self::UnknownRevision(newer) => newer_hint(newer),
+            Self::Unplaceable {
+                nearest: Some(nearest),
+                ..
+            } => nearest_hint(nearest),
             Self::Unplaceable { .. } => "Nothing was changed. Compare the schema with `safestep doctor`; put the history or the schema right, \
                  or restore a backup."
                 .into(),
+            Self::SchemaDiffers {
+                force: Some(revision),
+                ..
+            } => format!(
+                "Put the schema right, or name the revision that it is at. If the differences are meant: `safestep stamp {revision} --force`."
+            ),
+            Self::SchemaDiffers { force: None, .. } => {
+                "Put the old text back into the files and write a new migration for the change.".into()
+            }
             Self::MigrationFailed(failure) if failure.raised => {
                 "Do as the migration's message says, and run the same command again.".into()
+            }
+            Self::MigrationFailed(failure) if failure.stored => {
+                "This script is kept in the database, not in a file: go back with the image that holds the revision, \
+                 or `safestep restore <backup>`."
+                    .into()
             }
             Self::MigrationFailed(failure) => format!(
                 "Correct {} and run the same command again.",
@@ -80,6 +99,55 @@ impl Error {
             }
         }
     }
+}
+
+fn newer_hint(newer: &NewerRevision) -> String {
+    match &newer.downgrade_to {
+        Some(revision) => format!(
+            "The image is most likely older than the database: deploy the image that holds this revision. To go back with this image, \
+             by the scripts that the database keeps: `safestep downgrade {revision}`. To an older state: `safestep restore <backup>`."
+        ),
+        None => "The image is most likely older than the database, and the database does not keep the scripts to go back: a newer image \
+                 is needed; deploy the one that holds this revision. To go back to an older state: `safestep restore <backup>`."
+            .into(),
+    }
+}
+
+fn nearest_hint(nearest: &Nearest) -> String {
+    let Nearest {
+        revision,
+        exact,
+        twin,
+        head,
+    } = nearest;
+    let stamp = |revision: &str| {
+        let force = if *exact { "" } else { " --force" };
+        let stamp = format!("`safestep stamp {revision}{force}`");
+        if revision == head {
+            stamp
+        } else {
+            format!("{stamp}, then `safestep upgrade {head}`")
+        }
+    };
+    let mut text = if *exact {
+        format!(
+            "Nothing was changed. The schema is that of {revision}; to take the database over as that: {}.",
+            stamp(revision)
+        )
+    } else {
+        format!(
+            "Nothing was changed. Put the schema right and run the same command again. If it is meant to be so, to take the \
+             database over as {revision} all the same: {}.",
+            stamp(revision)
+        )
+    };
+    if let Some(twin) = twin {
+        text.push_str(&format!(
+            " If what {revision} does to the rows was not done yet: {}.",
+            stamp(twin)
+        ));
+    }
+    text
 }
 
 fn io_hint(source: &io::Error) -> String {

@@ -18,6 +18,10 @@ impl fmt::Display for Error {
                 )?;
                 lines(f, problems)
             }
+            Self::ChangedMigrations { problems } => {
+                f.write_str("the migration files are not the ones that were applied")?;
+                lines(f, problems)
+            }
             Self::DatabaseMissing { path } => {
                 write!(f, "there is no database at {}", path.display())
             }
@@ -35,13 +39,20 @@ impl fmt::Display for Error {
             Self::ForeignUrl { scheme } => {
                 write!(f, "the database URL is for {scheme}, not for SQLite")
             }
-            Self::UnknownRevision { revision, head } => write!(
+            Self::UnknownRevision(newer) => write!(
                 f,
-                "the database is at revision '{revision}', which is not among the migration files (their head is {head})"
+                "the database is at revision {newer}, which is not among the migration files (the newest is {})",
+                newer.head
             ),
             Self::Unplaceable {
                 message,
                 differences,
+                ..
+            }
+            | Self::SchemaDiffers {
+                message,
+                differences,
+                ..
             } => {
                 f.write_str(message)?;
                 lines(f, differences)

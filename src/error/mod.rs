@@ -4,10 +4,13 @@
 
 mod advice;
 mod message;
+mod place;
 
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+
+pub use place::{Nearest, NewerRevision, Revision};
 
 /// The result of everything in this crate.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -98,6 +101,9 @@ pub struct Problem {
     pub subject: String,
     /// What is wrong, and where it helps, what to write instead.
     pub message: String,
+    /// Of a changed file: a unified diff from what was applied to what the file says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub diff: Option<String>,
 }
 
 impl Problem {
@@ -106,13 +112,16 @@ impl Problem {
         Self {
             subject: subject.into(),
             message: message.into(),
+            diff: None,
         }
     }
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.subject, self.message)
+        write!(f, "{}: {}", self.subject, self.message)?;
+        let diff = self.diff.as_deref().unwrap_or_default();
+        diff.lines().try_for_each(|line| write!(f, "\n    {line}"))
     }
 }
 
@@ -121,6 +130,8 @@ impl fmt::Display for Problem {
 pub struct StatementFailure {
     /// The file's path.
     pub file: PathBuf,
+    /// It is no file, but was kept in the database by the job that applied the revision.
+    pub stored: bool,
     /// Which statement of the file, from 1.
     pub statement: usize,
     /// Line of the failing text, from 1.
@@ -150,6 +161,8 @@ pub enum Error {
         folder: PathBuf,
         problems: Vec<Problem>,
     },
+    /// Migration files were changed after they were applied.
+    ChangedMigrations { problems: Vec<Problem> },
     /// There is no file at the database's path.
     DatabaseMissing { path: PathBuf },
     /// What is at the path cannot be used as a database.
@@ -162,11 +175,18 @@ pub enum Error {
     /// A URL of another database system.
     ForeignUrl { scheme: String },
     /// The database is at a revision that the files do not know.
-    UnknownRevision { revision: String, head: String },
+    UnknownRevision(Box<NewerRevision>),
     /// The database's history or schema cannot be placed.
     Unplaceable {
         message: String,
         differences: Vec<Problem>,
+        nearest: Option<Box<Nearest>>,
+    },
+    /// The schema is not the one that was to be recorded; `force` is the revision to stamp all the same.
+    SchemaDiffers {
+        message: String,
+        differences: Vec<Problem>,
+        force: Option<String>,
     },
     /// A migration failed; rolled back.
     MigrationFailed(Box<StatementFailure>),
@@ -243,13 +263,14 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Usage { .. } | Self::NoSuchRevision { .. } => 2,
-            Self::Migrations { .. } => 3,
+            Self::Migrations { .. } | Self::ChangedMigrations { .. } => 3,
             Self::DatabaseMissing { .. }
             | Self::NotADatabase { .. }
             | Self::Corrupt { .. }
             | Self::ForeignUrl { .. }
-            | Self::UnknownRevision { .. }
-            | Self::Unplaceable { .. } => 4,
+            | Self::UnknownRevision(_)
+            | Self::Unplaceable { .. }
+            | Self::SchemaDiffers { .. } => 4,
             Self::MigrationFailed(_)
             | Self::UnknownEnumValues { .. }
             | Self::VerificationFailed { .. } => 5,
@@ -269,12 +290,14 @@ impl Error {
             Self::Usage { .. } => "usage",
             Self::NoSuchRevision { .. } => "no_such_revision",
             Self::Migrations { .. } => "migrations_not_acceptable",
+            Self::ChangedMigrations { .. } => "migrations_changed",
             Self::DatabaseMissing { .. } => "database_missing",
             Self::NotADatabase { .. } => "not_a_database",
             Self::Corrupt { .. } => "database_corrupt",
             Self::ForeignUrl { .. } => "foreign_url",
-            Self::UnknownRevision { .. } => "unknown_revision",
+            Self::UnknownRevision(_) => "unknown_revision",
             Self::Unplaceable { .. } => "unplaceable_database",
+            Self::SchemaDiffers { .. } => "schema_differs",
             Self::MigrationFailed(_) => "migration_failed",
             Self::UnknownEnumValues { .. } => "unknown_enum_values",
             Self::VerificationFailed { .. } => "verification_failed",

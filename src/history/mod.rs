@@ -1,17 +1,27 @@
-//! What a database says it has: sqlx's `_sqlx_migrations` and Alembic's `alembic_version`.
+//! What a database says it has: sqlx's `_sqlx_migrations` and Alembic's `alembic_version`, and beside them, in
+//! `_safestep_migrations`, the scripts themselves.
 //!
 //! Both are read, compared with the files and with each other, and written in step. Where they are silent or disagree,
 //! the real schema decides, compared with that of every revision; never a row alone.
 
+mod ahead;
+mod changed;
+mod claims;
 mod place;
+mod realign;
 mod rows;
+mod stored;
 mod write;
 
-use self::rows::{AlembicRow, SqlxRow, read_alembic, read_sqlx};
+use self::claims::Claims;
+use self::rows::read_sqlx;
 use crate::error::{Error, Problem, Result};
-use crate::migration::{Migration, Migrations, Version};
+use crate::migration::{Migrations, Version};
 use crate::sqlite::Connection;
 
+pub use self::ahead::with_stored;
+pub use self::place::misfits;
+pub use self::realign::changed_schema;
 pub use self::write::write;
 
 const SQLX_TABLE: &str = "_sqlx_migrations";
@@ -39,8 +49,6 @@ pub struct History {
     pub origin: Origin,
     /// Whether both history tables say so already, or the next job has to write them.
     pub in_step: bool,
-    /// Versions with a row in `_sqlx_migrations`.
-    recorded: Vec<Version>,
 }
 
 /// How long each migration took, for `_sqlx_migrations.execution_time`.
@@ -56,26 +64,26 @@ impl History {
     /// Reads where the database stands.
     ///
     /// # Errors
-    /// [`Error::UnknownRevision`], [`Error::Unplaceable`] or [`Error::Migrations`] (a changed or missing file) where
-    /// the database cannot be continued.
+    /// [`Error::UnknownRevision`], [`Error::Unplaceable`], [`Error::ChangedMigrations`] or [`Error::Migrations`] (a
+    /// missing file) where the database cannot be continued.
     pub async fn read(connection: &mut Connection, migrations: &Migrations) -> Result<Self> {
-        let rows = read_sqlx(connection).await?;
-        let alembic = read_alembic(connection).await?;
-        check_known(&alembic, migrations)?;
-        let recorded = check_rows(&rows, migrations)?;
-        let claimed = recorded.last().copied();
-        if let Some(version) = claimed
-            && alembic_agrees(&alembic, version, migrations)
-        {
-            let in_step = !(migrations.speaks_alembic() && alembic == AlembicRow::NoTable);
-            return Ok(Self {
-                current: claimed,
-                origin: Origin::Recorded,
-                in_step,
-                recorded,
-            });
+        let claims = Claims::read(connection, migrations).await?;
+        let problems = claims.changed(connection, migrations).await?;
+        if problems.is_empty() {
+            return claims.settle(connection, migrations).await;
         }
-        place::place(connection, migrations, &alembic, recorded).await
+        Err(Error::ChangedMigrations { problems })
+    }
+
+    /// As [`Self::read`], but files that were changed after they were applied are handed back, not refused.
+    pub async fn read_with_changes(
+        connection: &mut Connection,
+        migrations: &Migrations,
+    ) -> Result<(Self, Vec<Problem>)> {
+        let claims = Claims::read(connection, migrations).await?;
+        let changed = claims.changed(connection, migrations).await?;
+        let history = claims.settle(connection, migrations).await?;
+        Ok((history, changed))
     }
 }
 
@@ -84,97 +92,10 @@ pub async fn last_recorded(connection: &mut Connection) -> Result<Option<Version
     Ok(read_sqlx(connection).await?.last().map(|row| row.version))
 }
 
-fn check_known(alembic: &AlembicRow, migrations: &Migrations) -> Result<()> {
-    match alembic {
-        AlembicRow::At(id) if migrations.by_alembic(id).is_none() => {
-            Err(unknown(id.clone(), migrations))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn unknown(revision: String, migrations: &Migrations) -> Error {
-    let head = migrations
-        .all()
-        .last()
-        .map_or_else(String::new, Migration::label);
-    Error::UnknownRevision { revision, head }
-}
-
-/// The applied versions: a gapless beginning of the files, unchanged since.
-fn check_rows(rows: &[SqlxRow], migrations: &Migrations) -> Result<Vec<Version>> {
-    if let Some(row) = rows
-        .iter()
-        .find(|row| Some(row.version) > migrations.head())
-    {
-        return Err(unknown(row.version.to_string(), migrations));
-    }
-    if let Some(row) = rows.iter().find(|row| !row.success) {
-        return Err(Error::Unplaceable {
-            message: format!(
-                "another migrator stopped in the middle of {}: _sqlx_migrations says success = 0",
-                row.version
-            ),
-            differences: Vec::new(),
-        });
-    }
-    let problems: Vec<Problem> = rows
-        .iter()
-        .filter_map(|row| row_problem(row, migrations))
-        .collect();
-    if !problems.is_empty() {
-        return Err(Error::Migrations {
-            folder: migrations.folder().to_path_buf(),
-            problems,
-        });
-    }
-    let applied: Vec<Version> = rows.iter().map(|row| row.version).collect();
-    let skipped = migrations
-        .up_to(applied.last().copied())
-        .find(|migration| !applied.contains(&migration.version));
-    match skipped {
-        None => Ok(applied),
-        Some(migration) => Err(Error::Unplaceable {
-            message: format!(
-                "{} was never applied, although later migrations were",
-                migration.version
-            ),
-            differences: Vec::new(),
-        }),
-    }
-}
-
-fn row_problem(row: &SqlxRow, migrations: &Migrations) -> Option<Problem> {
-    let subject = row.version.to_string();
-    match migrations.get(row.version) {
-        None => Some(Problem::new(
-            subject,
-            "is applied in the database, but its file is missing",
-        )),
-        Some(migration) if !migration.up.matches(&row.checksum) => Some(Problem::new(
-            subject,
-            format!(
-                "{} was changed after it was applied; put the old text back and write a new migration for the change",
-                migration.up.path.display()
-            ),
-        )),
-        Some(_) => None,
-    }
-}
-
 /// What `alembic_version` should say at a version: the id of that migration, or of the nearest below that has one.
 fn alembic_id_at(version: Option<Version>, migrations: &Migrations) -> Option<String> {
     migrations
         .up_to(version)
         .filter_map(|migration| migration.alembic.clone())
         .last()
-}
-
-fn alembic_agrees(alembic: &AlembicRow, version: Version, migrations: &Migrations) -> bool {
-    let expected = alembic_id_at(Some(version), migrations);
-    match alembic {
-        AlembicRow::NoTable => true,
-        AlembicRow::Empty => expected.is_none(),
-        AlembicRow::At(id) => expected.as_ref() == Some(id),
-    }
 }

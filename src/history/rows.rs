@@ -12,10 +12,12 @@ pub(super) enum AlembicRow {
     NoTable,
     Empty,
     At(String),
+    Several(Vec<String>),
 }
 
 pub(super) struct SqlxRow {
     pub(super) version: Version,
+    pub(super) description: String,
     pub(super) success: bool,
     pub(super) checksum: Vec<u8>,
 }
@@ -24,14 +26,16 @@ pub(super) async fn read_sqlx(connection: &mut Connection) -> Result<Vec<SqlxRow
     if !has_table(connection, SQLX_TABLE).await? {
         return Ok(Vec::new());
     }
-    let sql = "SELECT version, success, checksum FROM _sqlx_migrations ORDER BY version";
+    let sql =
+        "SELECT version, description, success, checksum FROM _sqlx_migrations ORDER BY version";
     let rows = connection.rows("read _sqlx_migrations", sql).await?;
     rows.iter()
         .map(|row| {
             Ok(SqlxRow {
                 version: Version(row.try_get(0)?),
-                success: row.try_get(1)?,
-                checksum: row.try_get(2)?,
+                description: row.try_get(1)?,
+                success: row.try_get(2)?,
+                checksum: row.try_get(3)?,
             })
         })
         .collect::<std::result::Result<_, sqlx::Error>>()
@@ -45,16 +49,9 @@ pub(super) async fn read_alembic(connection: &mut Connection) -> Result<AlembicR
     let sql = "SELECT version_num FROM alembic_version ORDER BY version_num";
     let rows = connection.rows("read alembic_version", sql).await?;
     let ids: Vec<String> = rows.iter().filter_map(|row| row.try_get(0).ok()).collect();
-    match ids.as_slice() {
-        [] => Ok(AlembicRow::Empty),
-        [id] => Ok(AlembicRow::At(id.clone())),
-        several => Err(Error::Unplaceable {
-            message: format!(
-                "alembic_version has {} rows ({}); branches are not supported",
-                several.len(),
-                several.join(", ")
-            ),
-            differences: Vec::new(),
-        }),
-    }
+    Ok(match ids.as_slice() {
+        [] => AlembicRow::Empty,
+        [id] => AlembicRow::At(id.clone()),
+        _ => AlembicRow::Several(ids),
+    })
 }

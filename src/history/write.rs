@@ -1,50 +1,84 @@
-//! Writing both history tables in step.
+//! Writing the history tables in step.
 
 use sqlx::SqliteConnection;
 use sqlx::migrate::Migrate;
 
-use super::{History, SQLX_TABLE, Timing, alembic_id_at};
+use super::rows::read_sqlx;
+use super::{SQLX_TABLE, Timing, alembic_id_at, stored};
 use crate::error::{Error, Result, SqliteFailure};
 use crate::migration::{Migration, Migrations, Version};
 use crate::sqlite::{Connection, failure_of};
 
-/// Brings both tables to `to`, inside the caller's transaction.
+const WRITE: &str = "write the history";
+
+/// Brings all three tables to `to`, inside the caller's transaction. A row that is right already stays as it is.
 pub async fn write(
     connection: &mut Connection,
     migrations: &Migrations,
-    before: &History,
     to: Option<Version>,
     timings: &[Timing],
 ) -> Result<()> {
-    let failed = |error: sqlx::Error| Error::sqlite("write the history")(failure_of(&error));
+    let failed = |error: sqlx::Error| Error::sqlite(WRITE)(failure_of(&error));
     connection
         .sqlx()
         .ensure_migrations_table(SQLX_TABLE)
         .await
         .map_err(|error| {
-            Error::sqlite("write the history")(SqliteFailure {
+            Error::sqlite(WRITE)(SqliteFailure {
                 code: 0,
                 message: error.to_string(),
             })
         })?;
-    sqlx::query("DELETE FROM _sqlx_migrations WHERE version > ?1")
-        .bind(to.map_or(-1, |version| version.0))
-        .execute(connection.sqlx())
-        .await
-        .map_err(failed)?;
-    for migration in migrations.up_to(to) {
-        if before.recorded.contains(&migration.version) {
-            continue;
+    let rows = read_sqlx(connection).await?;
+    for row in &rows {
+        if Some(row.version) > to || migrations.get(row.version).is_none() {
+            delete_row(connection.sqlx(), row.version)
+                .await
+                .map_err(failed)?;
         }
+    }
+    for migration in migrations.up_to(to) {
+        let row = rows.iter().find(|row| row.version == migration.version);
         let elapsed = timings
             .iter()
             .find(|timing| timing.version == migration.version)
             .map_or(-1, |timing| timing.elapsed_ns);
-        insert_row(connection.sqlx(), migration, elapsed)
-            .await
-            .map_err(failed)?;
+        match row {
+            Some(row) if row.success && migration.up.matches(&row.checksum) => Ok(()),
+            Some(_) => align_row(connection.sqlx(), migration).await,
+            None => insert_row(connection.sqlx(), migration, elapsed).await,
+        }
+        .map_err(failed)?;
     }
+    stored::write(connection, migrations, to).await?;
     write_alembic(connection, migrations, to).await
+}
+
+async fn delete_row(
+    connection: &mut SqliteConnection,
+    version: Version,
+) -> std::result::Result<(), sqlx::Error> {
+    sqlx::query("DELETE FROM _sqlx_migrations WHERE version = ?1")
+        .bind(version.0)
+        .execute(connection)
+        .await
+        .map(|_| ())
+}
+
+/// A row that is dirty, or of another text: only a stamp or a repair comes so far.
+async fn align_row(
+    connection: &mut SqliteConnection,
+    migration: &Migration,
+) -> std::result::Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE _sqlx_migrations SET description = ?2, success = TRUE, checksum = ?3 WHERE version = ?1",
+    )
+    .bind(migration.version.0)
+    .bind(&migration.description)
+    .bind(migration.up.checksum.as_bytes())
+    .execute(connection)
+    .await
+    .map(|_| ())
 }
 
 async fn insert_row(

@@ -8,7 +8,7 @@ use super::report::Report;
 use super::{Context, Phases};
 use crate::catalog::Purpose;
 use crate::error::{Error, Result};
-use crate::history::History;
+use crate::history::{self, History};
 use crate::migration::{Migrations, version_name};
 use crate::snapshot;
 use crate::sqlite::{self, Access, Connection, FileFacts};
@@ -100,7 +100,11 @@ pub(super) async fn revision(context: &Context<'_>, live: &mut Connection) -> St
     let Ok(migrations) = Migrations::read(&context.settings.migrations) else {
         return "unknown".into();
     };
-    match History::read(live, &migrations).await {
+    let read = async {
+        let known = history::with_stored(live, &migrations).await?;
+        History::read(live, &known).await
+    };
+    match read.await {
         Ok(history) => version_name(history.current),
         Err(_) => "unknown".into(),
     }

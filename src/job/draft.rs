@@ -3,21 +3,23 @@
 use std::path::{Path, PathBuf};
 
 use super::run::{Before, Run};
+use super::task::Goal;
 use crate::catalog::discard_database;
 use crate::error::Result;
-use crate::history::{self, History};
+use crate::history;
+use crate::migration::version_name;
 use crate::migrator::{self, Plan, Protection};
 use crate::sqlite::{self, Access, Begin, Connection};
 use crate::storage;
 
 /// Builds the database and publishes it; nothing is left behind on failure.
-pub(super) async fn create(run: &mut Run<'_>) -> Result<()> {
+pub(super) async fn create(run: &mut Run<'_>, goal: &Goal) -> Result<()> {
     let draft = draft_path(run.context.database());
     discard_database(&draft)?;
     let migrations = run.migrations.clone();
-    let target = run.goal.resolve(&migrations, None)?;
+    let target = goal.resolve(&migrations, None)?;
     let plan = Plan::new(&migrations, None, target);
-    run.announce(None, target);
+    run.announce(version_name(None), target);
     if let Err(error) = build(run, &plan, &draft).await {
         discard_database(&draft)?;
         return Err(error);
@@ -37,7 +39,6 @@ async fn build(run: &mut Run<'_>, plan: &Plan<'_>, draft: &Path) -> Result<()> {
     drop(storage::create_new(draft)?);
     let interrupt = run.context.interrupt;
     let mut connection = Connection::open(draft, Access::ReadWrite, interrupt).await?;
-    let fresh = History::read(&mut connection, &run.migrations).await?;
     let protection = Protection::Draft(draft);
     let before = Before::take(&mut connection).await?;
     let timings = if plan.is_non_transactional() {
@@ -60,7 +61,7 @@ async fn build(run: &mut Run<'_>, plan: &Plan<'_>, draft: &Path) -> Result<()> {
         run.apply(&mut connection, plan, protection, &before)
             .await?
     };
-    history::write(&mut connection, &run.migrations, &fresh, plan.to, &timings).await?;
+    history::write(&mut connection, &run.migrations, plan.to, &timings).await?;
     interrupt.check()?;
     sqlite::commit(&mut connection, run.context.deadline(), interrupt, || ()).await?;
     connection.close().await?;

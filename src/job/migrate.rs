@@ -1,26 +1,41 @@
-//! The main job: from one revision to another, backup first.
+//! The main job: from one revision to another, backup first; and the same way for what changes only the history.
 
 use std::path::Path;
 
 use super::keep;
 use super::recover::recover;
 use super::report::Report;
-use super::run::{Before, Goal, Run};
+use super::run::{Before, Run};
+use super::task::{Goal, Stamp, Task};
 use super::work::{Changed, Work};
 use super::{Context, draft};
 use crate::catalog::{JobKind, Outcome};
 use crate::clock::Stopwatch;
 use crate::error::{Error, Problem, Result};
-use crate::history::History;
-use crate::migration::version_name;
-use crate::migrator::Plan;
 use crate::snapshot::{self, Snapshot};
 use crate::sqlite::{self, Access, Begin, Connection, FileFacts};
 use crate::storage;
 
 /// Brings the database to the goal. The report tells what was done, also when it fails.
 pub async fn migrate(context: Context<'_>, goal: &Goal, report: &mut Report) -> Result<()> {
-    let result = match Run::prepare(context, goal, report) {
+    conduct(context, Task::Migrate(goal), report).await
+}
+
+/// Records a revision in the history tables without running a migration.
+pub async fn stamp(context: Context<'_>, stamp: &Stamp, report: &mut Report) -> Result<()> {
+    conduct(context, Task::Stamp(stamp), report).await
+}
+
+/// Brings what is recorded of changed files in line with the files; `seen` is what [`changed_files`] found.
+///
+/// [`changed_files`]: super::changed_files
+pub async fn repair(context: Context<'_>, seen: &[Problem], report: &mut Report) -> Result<()> {
+    report.changed = seen.to_vec();
+    conduct(context, Task::Repair(seen), report).await
+}
+
+async fn conduct(context: Context<'_>, task: Task<'_>, report: &mut Report) -> Result<()> {
+    let result = match Run::prepare(context, task, report) {
         Ok(mut run) => {
             let result = go(&mut run)
                 .await
@@ -58,8 +73,8 @@ async fn go(run: &mut Run<'_>) -> Result<()> {
         }
         storage::make_folder(&storage::folder_of(context.database()))?;
         let _lock = context.job_lock().await?;
-        if !context.look_at_database()? {
-            return draft::create(run).await;
+        if let (false, Task::Migrate(goal)) = (context.look_at_database()?, run.task) {
+            return draft::create(run, goal).await;
         }
     }
     if !context.settings.create_if_missing {
@@ -67,7 +82,6 @@ async fn go(run: &mut Run<'_>) -> Result<()> {
     }
     run.phase("look");
     if context.catalog().is_settled()? && look(run).await?.is_some_and(|look| look.done) {
-        run.report.outcome = "nothing_to_do";
         return Ok(());
     }
     run.phase("job lock");
@@ -119,14 +133,15 @@ async fn look(run: &mut Run<'_>) -> Result<Option<Look>> {
 
 async fn look_through(run: &mut Run<'_>, connection: &mut Connection) -> Result<Look> {
     FileFacts::read(connection).await?;
-    let history = History::read(connection, &run.migrations).await?;
-    let target = run.goal.resolve(&run.migrations, history.current)?;
-    let plan = Plan::new(&run.migrations, history.current, target);
-    let non_transactional = plan.is_non_transactional();
-    Ok(Look {
-        done: run.is_done(connection, &history).await?,
-        non_transactional,
-    })
+    let decision = run.decide(connection).await?;
+    let look = Look {
+        done: decision.done,
+        non_transactional: decision.plan(&run.migrations).is_non_transactional(),
+    };
+    if look.done {
+        run.conclude(decision);
+    }
+    Ok(look)
 }
 
 /// The part under the write lock.
@@ -176,25 +191,25 @@ async fn change_locked(
 ) -> Result<Attempt<Changed>> {
     let context = run.context;
     let facts = FileFacts::read(live).await?;
-    let history = History::read(live, &run.migrations).await?;
-    if run.is_done(live, &history).await? {
-        run.report.outcome = "nothing_to_do";
+    let decision = run.decide(live).await?;
+    if decision.done {
+        run.conclude(decision);
         return Ok(Attempt::NothingToDo);
     }
     let migrations = run.migrations.clone();
-    let target = run.goal.resolve(&migrations, history.current)?;
-    let plan = Plan::new(&migrations, history.current, target);
-    run.announce(plan.from, plan.to);
+    let plan = decision.plan(&migrations);
+    run.announce(decision.from_name.clone(), plan.to);
     if plan.is_non_transactional() != exclusive {
         return Ok(Attempt::WrongLock);
     }
+    run.report.warnings.extend(decision.notes);
     let catalog = context.catalog();
     catalog.prepare()?;
     snapshot::require_room(&catalog, context.database(), &facts)?;
     let before = Before::take(live).await?;
     let work = Work {
         plan: &plan,
-        history: &history,
+        from: &decision.from_name,
         before: &before,
         facts: &facts,
         catalog: &catalog,
@@ -216,11 +231,9 @@ async fn finish(run: &mut Run<'_>, mut changed: Changed) -> Result<()> {
         run.phase("check");
         changed.failure = check_committed(run, &changed.snapshot).await.err();
     }
-    run.report.outcome = match (&changed.failure, run.report.applied.is_empty()) {
-        (Some(_), _) => "failed",
-        (None, false) => "migrated",
-        (None, true) if run.report.normalised.is_empty() => "adopted",
-        (None, true) => "normalised",
+    run.report.outcome = match &changed.failure {
+        Some(_) => "failed",
+        None => run.task.outcome(run.report),
     };
     let path = changed.snapshot.slot.record();
     let outcome = Outcome::now(run.report.outcome, changed.failure.as_ref());
@@ -250,17 +263,8 @@ async fn finish(run: &mut Run<'_>, mut changed: Changed) -> Result<()> {
 /// Reads the committed history through a new connection.
 async fn check_committed(run: &mut Run<'_>, snapshot: &Snapshot) -> Result<()> {
     let detail = match read_committed(run).await {
-        // Where nothing is applied any more, there is no row to be in step.
-        Ok(seen)
-            if Some(version_name(seen.current)) == run.report.to
-                && (seen.in_step || seen.current.is_none()) =>
-        {
-            return Ok(());
-        }
-        Ok(seen) => format!(
-            "after the commit the history says {}",
-            version_name(seen.current)
-        ),
+        Ok(seen) if Some(&seen) == run.report.to.as_ref() => return Ok(()),
+        Ok(seen) => format!("after the commit the history says {seen}"),
         // The commit stands: that others keep the file busy says nothing against it.
         Err(Error::Locked { .. }) => {
             let message = "could not be read again after the commit, since others keep it busy";
@@ -280,13 +284,14 @@ async fn check_committed(run: &mut Run<'_>, snapshot: &Snapshot) -> Result<()> {
     })
 }
 
-async fn read_committed(run: &Run<'_>) -> Result<History> {
+/// The revision, where all tables agree on it.
+async fn read_committed(run: &Run<'_>) -> Result<String> {
     let context = run.context;
     let mut fresh =
         Connection::open(context.database(), Access::ReadOnly, context.interrupt).await?;
     let seen = async {
         sqlite::begin_reading(&mut fresh, context.deadline(), context.interrupt).await?;
-        History::read(&mut fresh, &run.migrations).await
+        run.recorded(&mut fresh).await
     }
     .await;
     fresh.close().await?;

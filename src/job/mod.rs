@@ -7,6 +7,7 @@
 //! ```
 
 mod backup;
+mod changed;
 mod draft;
 mod keep;
 mod migrate;
@@ -14,6 +15,7 @@ mod recover;
 mod report;
 mod restore;
 mod run;
+mod task;
 mod work;
 
 use std::path::{Path, PathBuf};
@@ -27,10 +29,11 @@ use crate::sqlite::Interrupt;
 use crate::storage::{self, JobLock, PathKind};
 
 pub use backup::backup;
-pub use migrate::migrate;
+pub use changed::changed_files;
+pub use migrate::{migrate, repair, stamp};
 pub use report::{Applied, BackupSummary, Phase, Report};
 pub use restore::restore;
-pub use run::Goal;
+pub use task::{Goal, Stamp};
 
 /// What every job needs to know.
 #[derive(Debug, Clone)]

@@ -11,7 +11,8 @@ use crate::restore::Proof;
 /// Filled in as the job goes, so that it tells of a failed job, too.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Report {
-    /// `migrated`, `normalised`, `adopted`, `created`, `nothing_to_do`, `restored`, `backed_up`, `failed`.
+    /// `migrated`, `normalised`, `adopted`, `created`, `stamped`, `repaired`, `nothing_to_do`, `restored`,
+    /// `backed_up`, `failed`.
     pub outcome: &'static str,
     /// The database's path.
     pub database: String,
@@ -23,6 +24,8 @@ pub struct Report {
     pub applied: Vec<Applied>,
     /// The enum values that were put right.
     pub normalised: Vec<Normalised>,
+    /// Of a repair: the files that were changed after they were applied.
+    pub changed: Vec<Problem>,
     /// Things to know that are no failure.
     pub warnings: Vec<Problem>,
     /// The backup that was made, or that already held this state.

@@ -1,69 +1,28 @@
 //! What the ways through a migration job have in common.
 
 use super::report::{Applied, Report};
+use super::task::Task;
 use super::{Context, Phases};
 use crate::enums::{self, EnumMap, Survey};
 use crate::error::{Error, Result};
-use crate::history::{History, Timing};
-use crate::migration::{Migrations, Target, Version, version_name};
-use crate::migrator::{self, Direction, Plan, Protection};
+use crate::history::Timing;
+use crate::migration::{Migrations, Version, version_name};
+use crate::migrator::{self, Plan, Protection};
 use crate::schema;
 use crate::sqlite::Connection;
 use crate::verify::{Footprint, ForeignKeys, Inventory, undeclared_losses};
 
 const NS_PER_MS: i64 = 1_000_000;
 
-/// Where a job is asked to bring the database.
-#[derive(Debug, Clone)]
-pub struct Goal {
-    /// The revision.
-    pub target: Target,
-    /// Refuse the other way; `None` for either.
-    pub direction: Option<Direction>,
-}
-
-impl Goal {
-    /// Up to head.
-    #[must_use]
-    pub fn head() -> Self {
-        Self {
-            target: Target::Head,
-            direction: Some(Direction::Up),
-        }
-    }
-
-    /// The version that it means for a database at `current`.
-    pub fn resolve(
-        &self,
-        migrations: &Migrations,
-        current: Option<Version>,
-    ) -> Result<Option<Version>> {
-        let target = self.target.resolve(migrations, current)?;
-        let wrong_way = match self.direction {
-            Some(Direction::Up) if target < current => Some("downgrade"),
-            Some(Direction::Down) if target > current => Some("upgrade"),
-            _ => None,
-        };
-        match wrong_way {
-            None => Ok(target),
-            Some(command) => Err(Error::Usage {
-                message: format!(
-                    "the database is at {}, and {} lies the other way",
-                    version_name(current),
-                    version_name(target)
-                ),
-                hint: format!("Use `safestep {command} {}`.", version_name(target)),
-            }),
-        }
-    }
-}
-
-/// One migration job under way.
+/// One job under way.
 pub(super) struct Run<'a> {
     pub(super) context: Context<'a>,
+    /// The folder's.
+    pub(super) files: Migrations,
+    /// Those that the job works with: the files', for a way down also those that only the database keeps.
     pub(super) migrations: Migrations,
     pub(super) enums: EnumMap,
-    pub(super) goal: &'a Goal,
+    pub(super) task: Task<'a>,
     pub(super) phases: Phases<'a>,
     pub(super) report: &'a mut Report,
 }
@@ -87,17 +46,19 @@ impl<'a> Run<'a> {
     /// Reads and checks everything that can be checked without the database.
     pub(super) fn prepare(
         context: Context<'a>,
-        goal: &'a Goal,
+        task: Task<'a>,
         report: &'a mut Report,
     ) -> Result<Self> {
         report.database = context.database().display().to_string();
         let mut phases = Phases::new(context.monitor);
         phases.begin("files", report);
+        let files = Migrations::read(&context.settings.migrations)?;
         Ok(Self {
-            migrations: Migrations::read(&context.settings.migrations)?,
+            migrations: files.clone(),
+            files,
             enums: EnumMap::read(&context.settings.migrations)?,
             context,
-            goal,
+            task,
             phases,
             report,
         })
@@ -112,8 +73,8 @@ impl<'a> Run<'a> {
         self.phases.end(self.report);
     }
 
-    pub(super) fn announce(&mut self, from: Option<Version>, to: Option<Version>) {
-        self.report.from = Some(version_name(from));
+    pub(super) fn announce(&mut self, from: String, to: Option<Version>) {
+        self.report.from = Some(from);
         self.report.to = Some(version_name(to));
     }
 
@@ -121,29 +82,6 @@ impl<'a> Run<'a> {
     pub(super) async fn survey(&self, connection: &mut Connection) -> Result<Survey> {
         let schema = schema::read(connection).await?;
         self.enums.survey(connection, &schema).await
-    }
-
-    /// Whether a database with this history has nothing to be done.
-    pub(super) async fn is_done(
-        &mut self,
-        connection: &mut Connection,
-        history: &History,
-    ) -> Result<bool> {
-        let target = self.goal.resolve(&self.migrations, history.current)?;
-        if target != history.current || !history.in_step {
-            return Ok(false);
-        }
-        let survey = self.survey(connection).await?;
-        if !survey.unknown.is_empty() {
-            return Err(Error::UnknownEnumValues {
-                problems: survey.unknown,
-            });
-        }
-        if survey.changes.is_empty() {
-            self.report.warnings.extend(survey.kept);
-            self.announce(history.current, target);
-        }
-        Ok(survey.changes.is_empty())
     }
 
     /// Runs a transactional plan in the open transaction, then the rest that belongs to it.

@@ -6,7 +6,7 @@ use super::run::{Before, Run};
 use crate::catalog::{Catalog, JobKind, JobRecord, Purpose};
 use crate::clock::Stopwatch;
 use crate::error::{Error, Result};
-use crate::history::{self, History};
+use crate::history;
 use crate::migration::version_name;
 use crate::migrator::{self, Plan, Protection};
 use crate::restore::{Proof, Restorer, data_version};
@@ -26,7 +26,7 @@ pub(super) struct Changed {
 /// A job that holds its lock and knows its plan.
 pub(super) struct Work<'w> {
     pub(super) plan: &'w Plan<'w>,
-    pub(super) history: &'w History,
+    pub(super) from: &'w str,
     pub(super) before: &'w Before,
     pub(super) facts: &'w FileFacts,
     pub(super) catalog: &'w Catalog,
@@ -79,7 +79,11 @@ impl Work<'_> {
         live.run("set a savepoint", &format!("SAVEPOINT {SAVEPOINT}"))
             .await?;
         let protection = Protection::Snapshot(snapshot);
-        let timings = run.apply(live, self.plan, protection, self.before).await?;
+        let timings = if run.task.is_history_only() {
+            Vec::new()
+        } else {
+            run.apply(live, self.plan, protection, self.before).await?
+        };
         self.commit(run, live, &timings).await
     }
 
@@ -153,7 +157,7 @@ impl Work<'_> {
     ) -> Result<()> {
         let context = run.context;
         run.phase("commit");
-        history::write(live, &run.migrations, self.history, self.plan.to, timings).await?;
+        history::write(live, &run.migrations, self.plan.to, timings).await?;
         context.interrupt.check()?;
         sqlite::commit(
             live,
@@ -174,7 +178,7 @@ impl Work<'_> {
             database: context.database(),
             purpose: Purpose::Migration,
             facts: self.facts,
-            from: version_name(self.plan.from),
+            from: self.from.to_owned(),
             to: version_name(self.plan.to),
             rows: self.before.inventory.rows.clone(),
         };

@@ -9,7 +9,7 @@ use crate::error::{Error, Problem, Result};
 use crate::storage::{self, PathKind};
 
 /// No migration that a person wrote is larger.
-const FILE_LIMIT_BYTES: u64 = 16 * 1024 * 1024;
+pub(super) const FILE_LIMIT_BYTES: u64 = 16 * 1024 * 1024;
 /// Numbers above this are timestamps, which have no gaps.
 pub const LARGEST_COUNTED: i64 = 999_999;
 
@@ -26,7 +26,7 @@ struct Found {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Direction {
+pub(super) enum Direction {
     Up,
     Down,
 }
@@ -106,7 +106,9 @@ fn take_file(
 }
 
 /// `None` for files that are no migrations: `schema.sql`, `enums.toml`, a README.
-fn parse_name(file: &str) -> std::result::Result<Option<(i64, String, Direction)>, String> {
+pub(super) fn parse_name(
+    file: &str,
+) -> std::result::Result<Option<(i64, String, Direction)>, String> {
     let Some(name) = file.strip_suffix(".sql").filter(|name| *name != "schema") else {
         return Ok(None);
     };
@@ -128,6 +130,15 @@ fn parse_name(file: &str) -> std::result::Result<Option<(i64, String, Direction)
 
 fn read_script(path: &Path) -> std::result::Result<(Script, Option<String>), Vec<String>> {
     let bytes = read_bytes(path).map_err(|message| vec![message])?;
+    script(path, bytes, false)
+}
+
+/// A script out of its bytes, wherever they come from.
+pub(super) fn script(
+    path: &Path,
+    bytes: Vec<u8>,
+    stored: bool,
+) -> std::result::Result<(Script, Option<String>), Vec<String>> {
     let checksum = Checksum::of(&bytes);
     let sql = text(bytes).map_err(|message| vec![message])?;
     let Header {
@@ -137,6 +148,7 @@ fn read_script(path: &Path) -> std::result::Result<(Script, Option<String>), Vec
     } = directives::parse(&sql)?;
     let script = Script {
         path: path.to_path_buf(),
+        stored,
         sql,
         checksum,
         no_transaction,
@@ -209,7 +221,7 @@ fn find_lonely(found: &Found, own: &str, other: &str, problems: &mut Vec<Problem
     }
 }
 
-fn find_gaps(list: &[Migration], problems: &mut Vec<Problem>) {
+pub(super) fn find_gaps(list: &[Migration], problems: &mut Vec<Problem>) {
     for pair in list.windows(2) {
         let (before, after) = (pair[0].version.0, pair[1].version.0);
         if after <= LARGEST_COUNTED && after != before + 1 {
@@ -221,7 +233,7 @@ fn find_gaps(list: &[Migration], problems: &mut Vec<Problem>) {
     }
 }
 
-fn find_twins(list: &[Migration], problems: &mut Vec<Problem>) {
+pub(super) fn find_twins(list: &[Migration], problems: &mut Vec<Problem>) {
     let mut seen = BTreeMap::new();
     for migration in list {
         let Some(id) = &migration.alembic else {

@@ -8,6 +8,7 @@ mod folder;
 mod items;
 mod rename;
 mod revision;
+mod stored;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,10 @@ pub use folder::LARGEST_COUNTED;
 pub use items::line_of_rows;
 pub use rename::Rename;
 pub use revision::Target;
+pub use stored::StoredText;
+
+const UP: &str = ".up.sql";
+const DOWN: &str = ".down.sql";
 
 /// A migration's number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,6 +53,16 @@ impl Checksum {
         Self(Sha384::digest(bytes).into())
     }
 
+    /// Whether `recorded` is the checksum of a text, whichever line ending it was applied with.
+    #[must_use]
+    pub fn fits(text: &str, recorded: &[u8]) -> bool {
+        let unix = text.replace("\r\n", "\n");
+        let dos = unix.replace('\n', "\r\n");
+        [text, &unix, &dos]
+            .iter()
+            .any(|text| Self::of(text.as_bytes()).as_bytes() == recorded)
+    }
+
     /// The bytes that are stored.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
@@ -66,6 +81,8 @@ impl fmt::Debug for Checksum {
 pub struct Script {
     /// Where it was read from.
     pub path: PathBuf,
+    /// Kept in the database itself by an earlier job; there is no such file.
+    pub stored: bool,
     /// Its text.
     pub sql: String,
     /// Of its bytes.
@@ -77,18 +94,10 @@ pub struct Script {
 }
 
 impl Script {
-    /// Whether `stored` is the checksum of this text, whichever line ending it was applied with.
+    /// Whether `recorded` is the checksum of this text, whichever line ending it was applied with.
     #[must_use]
-    pub fn matches(&self, stored: &[u8]) -> bool {
-        let unix = self.sql.replace("\r\n", "\n");
-        let dos = unix.replace('\n', "\r\n");
-        [
-            self.checksum,
-            Checksum::of(unix.as_bytes()),
-            Checksum::of(dos.as_bytes()),
-        ]
-        .iter()
-        .any(|checksum| checksum.as_bytes() == stored)
+    pub fn matches(&self, recorded: &[u8]) -> bool {
+        Checksum::fits(&self.sql, recorded)
     }
 }
 
@@ -108,6 +117,14 @@ pub struct Migration {
 }
 
 impl Migration {
+    /// What its files' names begin with: `008_add_google_avatar`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        crate::storage::name_of(&self.up.path)
+            .trim_end_matches(UP)
+            .to_owned()
+    }
+
     /// The Alembic id where there is one, else the number: how people name it.
     #[must_use]
     pub fn label(&self) -> String {

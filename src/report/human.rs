@@ -31,6 +31,9 @@ pub(super) fn job(report: &Report, failed: bool) -> String {
             );
         }
     }
+    for changed in &report.changed {
+        let _ = writeln!(text, "changed    {changed}");
+    }
     for warning in &report.warnings {
         let _ = writeln!(text, "note       {warning}");
     }
@@ -70,6 +73,15 @@ fn success(text: &mut String, report: &Report) {
             "Done: {database} holds the backup again (revision {to})."
         ),
         "backed_up" => Ok(()),
+        "stamped" => writeln!(
+            text,
+            "Done: {database} is recorded as {to} (before: {}); no migration was run.",
+            report.from.as_deref().unwrap_or("")
+        ),
+        "repaired" => writeln!(
+            text,
+            "Done: what {database} has recorded of its migrations is in line with the files again; it is still at {to}."
+        ),
         "adopted" => writeln!(
             text,
             "Done: {database} was found at {to} and is taken over; its history is written."

@@ -47,9 +47,14 @@ fn error_value(error: &Error) -> Value {
     }
     let problems = match error {
         Error::Migrations { problems, .. }
+        | Error::ChangedMigrations { problems }
         | Error::UnknownEnumValues { problems }
         | Error::VerificationFailed { problems }
         | Error::Unplaceable {
+            differences: problems,
+            ..
+        }
+        | Error::SchemaDiffers {
             differences: problems,
             ..
         } => Some(problems),
@@ -57,6 +62,9 @@ fn error_value(error: &Error) -> Value {
     };
     if let (Some(problems), Some(object)) = (problems, value.as_object_mut()) {
         object.insert("problems".into(), json!(problems));
+    }
+    if let (Error::UnknownRevision(newer), Some(object)) = (error, value.as_object_mut()) {
+        object.insert("newer".into(), json!(newer));
     }
     if let (Error::MigrationFailed(failure), Some(object)) = (error, value.as_object_mut()) {
         object.insert("file".into(), json!(failure.file));

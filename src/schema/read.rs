@@ -8,9 +8,7 @@ use sqlx::sqlite::SqliteRow;
 
 use super::{Column, ForeignKey, Index, Nature, Schema, Table, Term, Trigger, text};
 use crate::error::{Error, Result};
-use crate::sqlite::{Connection, failure_of};
-
-const OURS: &str = "m.name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND m.name NOT IN ('_sqlx_migrations', 'alembic_version')";
+use crate::sqlite::{Connection, OF_APPLICATION, failure_of};
 
 /// The schema of `main`.
 pub async fn read(connection: &mut Connection) -> Result<Schema> {
@@ -51,7 +49,7 @@ async fn read_names(
 ) -> Result<BTreeMap<String, String>> {
     let sql = format!(
         "SELECT m.type, m.name, m.tbl_name, m.sql FROM sqlite_schema AS m \
-         WHERE m.type IN ('table', 'index', 'view', 'trigger') AND {OURS}"
+         WHERE m.type IN ('table', 'index', 'view', 'trigger') AND {OF_APPLICATION}"
     );
     let mut texts = BTreeMap::new();
     for row in query(connection, sql).await? {
@@ -103,7 +101,7 @@ const COLUMN: &str = "c.name, c.type, c.\"notnull\", c.dflt_value, c.pk, c.hidde
 async fn read_columns(connection: &mut Connection, schema: &mut Schema) -> Result<()> {
     let sql = format!(
         "SELECT m.name, {COLUMN} FROM sqlite_schema AS m JOIN pragma_table_xinfo(m.name, 'main') AS c \
-         WHERE m.type = 'table' AND m.sql NOT LIKE 'CREATE VIRTUAL%' AND {OURS} ORDER BY m.name, c.cid"
+         WHERE m.type = 'table' AND m.sql NOT LIKE 'CREATE VIRTUAL%' AND {OF_APPLICATION} ORDER BY m.name, c.cid"
     );
     for row in query(connection, sql).await? {
         let table: String = get(&row, 0)?;
@@ -159,7 +157,7 @@ async fn read_indexes(
     let sql = format!(
         "SELECT m.name, i.name, i.\"unique\", i.origin, i.partial, t.name, t.coll, t.\"desc\" \
          FROM sqlite_schema AS m JOIN pragma_index_list(m.name, 'main') AS i JOIN pragma_index_xinfo(i.name, 'main') AS t \
-         WHERE m.type = 'table' AND t.key = 1 AND {OURS} ORDER BY m.name, i.name, t.seqno"
+         WHERE m.type = 'table' AND t.key = 1 AND {OF_APPLICATION} ORDER BY m.name, i.name, t.seqno"
     );
     let mut collected: Vec<Found> = Vec::new();
     for row in query(connection, sql).await? {
@@ -219,7 +217,7 @@ async fn read_foreign_keys(
     let sql = format!(
         "SELECT m.name, f.id, f.\"table\", f.\"from\", f.\"to\", f.on_delete, f.on_update \
          FROM sqlite_schema AS m JOIN pragma_foreign_key_list(m.name, 'main') AS f \
-         WHERE m.type = 'table' AND {OURS} ORDER BY m.name, f.id DESC, f.seq"
+         WHERE m.type = 'table' AND {OF_APPLICATION} ORDER BY m.name, f.id DESC, f.seq"
     );
     let mut keys: BTreeMap<String, Vec<ForeignKey>> = BTreeMap::new();
     let mut last: Option<(String, i64)> = None;

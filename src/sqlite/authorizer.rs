@@ -20,8 +20,12 @@ pub enum Scope {
 /// The name of the database in which VACUUM rebuilds the file begins so: what it creates there are copies of what is allowed already.
 const VACUUM_DATABASE_PREFIX: &str = "vacuum_";
 
-/// Tables that only the job writes.
-const HISTORY_TABLES: [&str; 2] = ["_sqlx_migrations", "alembic_version"];
+/// Tables that only the job writes; [`super::OF_APPLICATION`] names them, too.
+const HISTORY_TABLES: [&str; 3] = [
+    "_sqlx_migrations",
+    "alembic_version",
+    "_safestep_migrations",
+];
 
 /// PRAGMAs that only read, or whose effect is part of the transaction.
 const HARMLESS_PRAGMAS: [&str; 21] = [
@@ -200,7 +204,9 @@ mod tests {
             sys::SQLITE_DELETE,
             sys::SQLITE_DROP_TABLE,
         ] {
-            assert!(judge(Scope::Transactional, code, "alembic_version", "").is_some());
+            for table in HISTORY_TABLES {
+                assert!(judge(Scope::Transactional, code, table, "").is_some());
+            }
             assert_eq!(judge(Scope::Transactional, code, "users", ""), None);
         }
     }

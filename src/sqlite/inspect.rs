@@ -8,6 +8,10 @@ use crate::error::{Error, Result};
 /// Problems that are worth listing; a damaged file can have millions.
 const FINDINGS_LIMIT: usize = 20;
 
+/// The condition, on `sqlite_schema AS m`, that an object is neither SQLite's own nor a history table.
+pub const OF_APPLICATION: &str = "m.name NOT LIKE 'sqlite\\_%' ESCAPE '\\' \
+    AND m.name NOT IN ('_sqlx_migrations', 'alembic_version', '_safestep_migrations')";
+
 /// What the file says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileFacts {

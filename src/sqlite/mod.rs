@@ -17,7 +17,7 @@ pub use authorizer::Scope;
 pub use backup::copy;
 pub(crate) use connection::failure_of;
 pub use connection::{Access, Connection};
-pub use inspect::{FileFacts, has_table, quick_check, quoted, sqlite_version};
+pub use inspect::{FileFacts, OF_APPLICATION, has_table, quick_check, quoted, sqlite_version};
 pub use interrupt::Interrupt;
 pub use pages::{
     ContentDigest, Layout, PagesWritten, available as pages_available, digest_file, digest_live,

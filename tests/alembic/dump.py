@@ -12,7 +12,7 @@ import json
 import sqlite3
 from pathlib import Path
 
-BOOKKEEPING = ("alembic_version", "_sqlx_migrations")
+BOOKKEEPING = ("alembic_version", "_sqlx_migrations", "_safestep_migrations")
 
 TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name"
 

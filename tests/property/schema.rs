@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-/// SplitMix64 (Steele, Lea, Flood 2014): the seed is all that a case needs.
+/// `SplitMix64` (Steele, Lea, Flood 2014): the seed is all that a case needs.
 pub struct Dice(pub u64);
 
 impl Dice {
@@ -405,7 +405,7 @@ fn random_table(dice: &mut Dice, name: &str, parents: &[String]) -> Table {
         strict: dice.one_in(5),
         without_rowid,
     };
-    for name in &NAMES[..1 + dice.below(NAMES.len() - 2)] {
+    for name in &NAMES[..=dice.below(NAMES.len() - 2)] {
         if !dice.one_in(4) {
             let column = random_column(dice, name, &table, parents);
             table.columns.push(column);
@@ -584,7 +584,7 @@ fn change(dice: &mut Dice, from: &Schema, to: &mut Schema, answers: &mut Answers
         8 => change_key(dice, &mut to.tables[at]),
         9 => rename_column(dice, from, &mut to.tables[at], answers),
         10 if from.table("alpha").is_some() && answers.tables.is_empty() => {
-            rename_table(to, answers)
+            rename_table(to, answers);
         }
         _ => alter_column(dice, &mut to.tables[at], &parents),
     }

@@ -10,6 +10,7 @@
 )]
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -135,6 +136,33 @@ impl Sandbox {
         Run::of(&self.command(args).output().expect("the program starts"))
     }
 
+    /// Runs it on a terminal, where somebody types `answer`: util-linux' `script` gives one. `None` where it is missing.
+    pub fn run_on_a_terminal(&self, args: &str, answer: &str) -> Option<Run> {
+        let missing = Command::new("script").arg("--version").output().is_err();
+        if missing {
+            return None;
+        }
+        let mut child = Command::new("script")
+            .args([
+                "-qec",
+                &format!("{} {args}", env!("CARGO_BIN_EXE_safestep")),
+                "/dev/null",
+            ])
+            .current_dir(self.dir.path())
+            .env_remove("DATABASE_URL")
+            .env_remove("DATA_DIR")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("script starts");
+        let mut stdin = child.stdin.take().expect("stdin");
+        stdin.write_all(answer.as_bytes()).expect("an answer");
+        let output = child.wait_with_output().expect("the end");
+        drop(stdin);
+        Some(Run::of(&output))
+    }
+
     /// Runs it with `--output json`.
     pub fn run_json(&self, args: &[&str]) -> (i32, Value) {
         let mut all = args.to_vec();
@@ -161,14 +189,19 @@ impl Sandbox {
 
     /// Runs SQL on the database through an ordinary connection of its own.
     pub fn sql(&self, sql: &str) {
+        self.try_sql(sql).expect("SQL runs");
+    }
+
+    /// As [`Self::sql`]; an error as text.
+    pub fn try_sql(&self, sql: &str) -> Result<(), String> {
         block_on(async {
             let mut connection = connect(&self.database()).await;
-            sqlx::raw_sql(AssertSqlSafe(sql))
+            let result = sqlx::raw_sql(AssertSqlSafe(sql))
                 .execute(&mut connection)
-                .await
-                .expect("SQL runs");
+                .await;
             connection.close().await.expect("close");
-        });
+            result.map(|_| ()).map_err(|error| error.to_string())
+        })
     }
 
     /// Rows of a query, each value as text joined by `|`, NULL as empty: what the sqlite3 shell prints.
