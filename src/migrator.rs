@@ -118,6 +118,7 @@ impl Ran {
         let script = step.script();
         self.footprints.push(Footprint {
             file: script.path.clone(),
+            no_transaction: script.no_transaction,
             declared: script.declared.clone(),
             schema: schema::read(connection).await?,
             deleted: done.deleted,

@@ -455,3 +455,61 @@ fn a_virtual_table_whose_module_is_missing_is_no_obstacle() {
     sandbox.add_migration("009_goods", "CREATE TABLE goods (id INTEGER PRIMARY KEY);");
     passes(&sandbox);
 }
+
+#[test]
+fn in_a_file_outside_a_transaction_the_line_goes_below_the_marker() {
+    let sandbox = with("CREATE TABLE goods (id INTEGER PRIMARY KEY, name TEXT, price INT)");
+    let up = "ALTER TABLE goods DROP COLUMN name;\nVACUUM;\n";
+    sandbox.add_migration("009_goods", &format!("-- no-transaction\n{up}"));
+    let problems = stopped(&sandbox);
+    assert!(
+        problems[0].ends_with(
+            "add the line '-- drops: column goods.name' below the first line of that file"
+        ),
+        "{problems:?}"
+    );
+    let line = "-- drops: column goods.name";
+    sandbox.add_migration("009_goods", &format!("-- no-transaction\n{line}\n{up}"));
+    passes(&sandbox);
+}
+
+#[test]
+fn tables_that_change_places_are_followed() {
+    let setup = "CREATE TABLE goods (id INTEGER PRIMARY KEY, name TEXT CHECK (name <> '')); \
+                 CREATE TABLE wares (id INTEGER PRIMARY KEY, price INT COLLATE NOCASE); \
+                 INSERT INTO goods VALUES (1, 'a'), (2, 'b');";
+    let swap = "-- renames: table goods to tmp, table wares to goods, table tmp to wares\n\
+                -- renames: column wares.name to label\n\
+                ALTER TABLE goods RENAME TO tmp;\nALTER TABLE wares RENAME TO goods;\nALTER TABLE tmp RENAME TO wares;\n\
+                ALTER TABLE wares RENAME name TO label;\n";
+    let sandbox = with(setup);
+    sandbox.add_migration("009_swap", swap);
+    sandbox.add_migration("010_goods", "CREATE TABLE more (a);");
+    passes(&sandbox);
+
+    let sandbox = with(setup);
+    sandbox.add_migration("009_swap", swap);
+    sandbox.add_migration("010_goods", "DELETE FROM wares WHERE id = 2;");
+    assert_eq!(
+        stopped(&sandbox),
+        [
+            "migrations/010_goods.up.sql: wares had 2 rows and has 1; if that is meant, add the line '-- deletes: rows wares' \
+          to the top of that file"
+        ]
+    );
+}
+
+#[test]
+fn a_new_table_under_the_old_name_of_a_renamed_one_is_another_table() {
+    let sandbox = with(
+        "CREATE TABLE goods (id INTEGER PRIMARY KEY, name TEXT, price INT CHECK (price > 0)); \
+         INSERT INTO goods VALUES (1, 'a', 1), (2, 'b', 2);",
+    );
+    let up = "-- renames: table goods to goods_old\nALTER TABLE goods RENAME TO goods_old;\n\
+              CREATE TABLE goods (id INTEGER PRIMARY KEY);\n";
+    sandbox.add_migration("009_goods", up);
+    sandbox.add_migration("010_goods", "DROP TABLE goods_old;");
+    assert_eq!(lines(&stopped(&sandbox)[0])[0], "-- drops: table goods_old");
+    sandbox.add_migration("010_goods", "SELECT 1;");
+    passes(&sandbox);
+}

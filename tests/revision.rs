@@ -247,6 +247,23 @@ fn renamings_that_cannot_be_are_refused() {
 }
 
 #[test]
+fn a_name_in_a_drop_or_a_fill_that_is_nowhere_is_refused() {
+    let sandbox = library();
+    target(
+        &sandbox,
+        &LIBRARY.replace("name TEXT NOT NULL", "name TEXT"),
+    );
+    for (flag, value) in [
+        ("--drop", "books.titel"),
+        ("--drop", "book"),
+        ("--fill", "books.titel=1"),
+    ] {
+        let run = autogenerate(&sandbox, "x", &[flag, value]).expect_code(2);
+        assert!(run.stderr.contains("is not in the"), "{}", run.stderr);
+    }
+}
+
+#[test]
 fn a_target_may_be_a_database_or_what_a_command_prints() {
     let sandbox = library();
     let other = empty("");

@@ -198,6 +198,35 @@ impl Decisions {
         list
     }
 
+    fn check_drops(&self, from: &Blueprint) -> Result<()> {
+        let is_there = |(name, column): &(String, Option<String>)| match column {
+            Some(column) => has(from, name, column),
+            None => from.objects().iter().any(|object| object.is_named(name)),
+        };
+        match self.dropped.iter().find(|name| !is_there(name)) {
+            None => Ok(()),
+            Some((name, column)) => {
+                let column = column
+                    .as_ref()
+                    .map_or(String::new(), |column| format!(".{column}"));
+                Err(unknown("--drop", &format!("{name}{column}"), "migrations"))
+            }
+        }
+    }
+
+    fn check_fills(&self, to: &Blueprint) -> Result<()> {
+        let mut names = self.fills.keys();
+        match names.find(|(table, column)| !has(to, self.name_now(table), column)) {
+            None => Ok(()),
+            Some((table, column)) => Err(unknown("--fill", &format!("{table}.{column}"), "target")),
+        }
+    }
+
+    /// A table's new name, by either of its names.
+    pub(super) fn name_now<'a>(&'a self, table: &'a str) -> &'a str {
+        self.tables.get(table).map_or(table, String::as_str)
+    }
+
     /// Whether everything that was named is there.
     ///
     /// # Errors
@@ -212,17 +241,13 @@ impl Decisions {
                 return Err(impossible(old, new));
             }
         }
+        self.check_drops(from)?;
+        self.check_fills(to)?;
         let mut targets = BTreeSet::new();
         for ((table, old), new) in &self.columns {
             if !targets.insert((table, lower(new))) {
                 return Err(impossible(&format!("{table}.{old}"), new));
             }
-            let has = |blueprint: &Blueprint, table: &str, column: &str| {
-                blueprint
-                    .table(table)
-                    .and_then(|object| TableText::parse(&object.sql).ok())
-                    .is_some_and(|text| text.column(column).is_some())
-            };
             let after = self.tables.get(table).unwrap_or(table);
             let possible = has(from, table, old)
                 && !has(to, after, old)
@@ -236,6 +261,13 @@ impl Decisions {
     }
 }
 
+fn has(blueprint: &Blueprint, table: &str, column: &str) -> bool {
+    blueprint
+        .table(table)
+        .and_then(|object| TableText::parse(&object.sql).ok())
+        .is_some_and(|text| text.column(column).is_some())
+}
+
 /// Names are compared in this form.
 pub(super) fn lower(name: &str) -> String {
     name.to_ascii_lowercase()
@@ -245,6 +277,13 @@ fn malformed(flag: &str, given: &str, form: &str) -> Error {
     Error::Usage {
         message: format!("{flag} '{given}' is not understood"),
         hint: format!("Write {flag} {form}."),
+    }
+}
+
+fn unknown(flag: &str, name: &str, place: &str) -> Error {
+    Error::Usage {
+        message: format!("{flag} names '{name}', which is not in the {place}"),
+        hint: "Correct the name.".into(),
     }
 }
 

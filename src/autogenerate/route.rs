@@ -47,7 +47,14 @@ impl Way {
         Self {
             tables: decisions.tables.clone(),
             columns: decisions.columns.clone(),
-            fills: decisions.fills.clone(),
+            fills: decisions
+                .fills
+                .iter()
+                .map(|((table, column), value)| {
+                    let table = lower(decisions.name_now(table));
+                    ((table, column.clone()), value.clone())
+                })
+                .collect(),
             placeholders: false,
             order: decisions.column_order,
         }

@@ -109,7 +109,7 @@ impl<'p> Place<'p> {
     /// Those that tell one revision from another: databases of one revision may differ in details.
     fn differences(&self, revision: &RevisionSchema) -> Vec<Difference> {
         let mut list = schema::differences(&revision.schema, &self.found);
-        list.retain(|difference| difference.weight != Weight::Detail);
+        list.retain(|difference| difference.weight <= Weight::Index);
         list
     }
 

@@ -5,15 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Column, Index, Schema, Table, text};
 use crate::error::Problem;
 
-/// How much a difference says about the revision that a database is at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How much a difference says about the revision that a database is at, the most first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Weight {
     /// A table or column: the database is not at this revision.
     Structure,
     /// An index: slower or less strict, but a database of this revision all the same.
     Index,
-    /// A detail in which databases of one revision differ by who made them: types, defaults, constraints, texts.
+    /// A constraint or a text: somebody changed the database, but not to another revision.
     Detail,
+    /// A type or default, in which databases of one revision differ by who made them: migrations write a DEFAULT where
+    /// the `create_all` of a framework does not.
+    Wording,
 }
 
 /// One difference.
@@ -136,20 +139,33 @@ fn compare_column_details(subject: &str, expected: &Column, found: &Column) -> V
     let shown = |text: Option<&str>| text.map_or_else(|| "none".to_owned(), text::canonical);
     let facts = |column: &Column| {
         [
-            ("type", shown(Some(column.declared_type.as_str()))),
-            ("default", shown(column.default.as_deref())),
-            ("collation", shown(column.collation.as_deref())),
-            ("generation", shown(column.generated.as_deref())),
+            (
+                Weight::Wording,
+                "type",
+                shown(Some(column.declared_type.as_str())),
+            ),
+            (Weight::Wording, "default", shown(column.default.as_deref())),
+            (
+                Weight::Detail,
+                "collation",
+                shown(column.collation.as_deref()),
+            ),
+            (
+                Weight::Detail,
+                "generation",
+                shown(column.generated.as_deref()),
+            ),
         ]
     };
     let pairs = facts(expected).into_iter().zip(facts(found));
     pairs
-        .filter(|(should, is)| should.1 != is.1)
-        .map(|((what, should), (_, is))| {
-            detail(
+        .filter(|(should, is)| should.2 != is.2)
+        .map(|((weight, what, should), (_, _, is))| Difference {
+            weight,
+            problem: Problem::new(
                 subject,
                 format!("its {what} should be {should}, and is {is}"),
-            )
+            ),
         })
         .collect()
 }

@@ -45,6 +45,8 @@ impl Inventory {
 pub struct Footprint {
     /// The file.
     pub file: PathBuf,
+    /// Whether its first line must stay the first.
+    pub no_transaction: bool,
     /// What it owns up to.
     pub declared: Declarations,
     /// The schema after it.

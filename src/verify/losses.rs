@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::inventory::{Footprint, Inventory};
 use super::parts::{Held, Parts, parts};
-use super::rename::{Renames, rows_under_last_names};
+use super::rename::Renames;
 use crate::error::Problem;
 use crate::migration::{Declarations, Dropped, Part, Rename, What, line_of_rows};
 use crate::schema::{Nature, Schema};
@@ -18,14 +18,16 @@ pub fn undeclared_losses(
     footprints: &[Footprint],
 ) -> Vec<Problem> {
     let renames = Renames::that_happened(footprints);
+    let declared = footprints.iter().enumerate().flat_map(|(index, print)| {
+        let drops = print.declared.drops.iter();
+        drops
+            .flat_map(|dropped| renames.all_names(dropped, index))
+            .collect::<Vec<_>>()
+    });
     let gate = Gate {
-        before: renames.last_names(&before.schema),
-        after: renames.last_names(&after.schema),
-        declared: footprints
-            .iter()
-            .flat_map(|print| &print.declared.drops)
-            .flat_map(|dropped| renames.all_names(dropped))
-            .collect(),
+        before: renames.last_names(&before.schema, 0),
+        after: &after.schema,
+        declared: declared.collect(),
         renames,
         footprints,
     };
@@ -39,6 +41,7 @@ pub fn undeclared_losses(
 pub fn directives(before: &Schema, after: &Schema, renames: &[Rename]) -> Vec<String> {
     let print = Footprint {
         file: PathBuf::new(),
+        no_transaction: false,
         declared: Declarations {
             renames: renames.to_vec(),
             ..Declarations::default()
@@ -50,13 +53,13 @@ pub fn directives(before: &Schema, after: &Schema, renames: &[Rename]) -> Vec<St
     let footprints = [print];
     let names = Renames::that_happened(&footprints);
     let gate = Gate {
-        before: names.last_names(before),
-        after: names.last_names(after),
+        before: names.last_names(before, 0),
+        after,
         declared: BTreeSet::new(),
         renames: names,
         footprints: &footprints,
     };
-    let (had, has) = (parts(&gate.before), parts(&gate.after));
+    let (had, has) = (parts(&gate.before), parts(gate.after));
     let drops: BTreeSet<String> = had
         .iter()
         .filter(|(part, held)| gate.is_undeclared(part, held, &has))
@@ -67,9 +70,9 @@ pub fn directives(before: &Schema, after: &Schema, renames: &[Rename]) -> Vec<St
 }
 
 struct Gate<'f> {
-    /// Both with every name as it is at the end.
+    /// With every name as it is in the end.
     before: Schema,
-    after: Schema,
+    after: &'f Schema,
     declared: BTreeSet<Dropped>,
     renames: Renames,
     footprints: &'f [Footprint],
@@ -77,7 +80,7 @@ struct Gate<'f> {
 
 impl Gate<'_> {
     fn lost_parts(&self) -> Vec<Problem> {
-        let (had, has) = (parts(&self.before), parts(&self.after));
+        let (had, has) = (parts(&self.before), parts(self.after));
         let lost: Vec<(&Dropped, &Held)> = had
             .iter()
             .filter(|(part, held)| self.is_undeclared(part, held, &has))
@@ -88,7 +91,8 @@ impl Gate<'_> {
         let after_each: Vec<Parts> = self
             .footprints
             .iter()
-            .map(|print| parts(&self.renames.last_names(&print.schema)))
+            .enumerate()
+            .map(|(index, print)| parts(&self.renames.last_names(&print.schema, index + 1)))
             .collect();
         lost.into_iter()
             .map(|(part, held)| {
@@ -167,7 +171,7 @@ impl Gate<'_> {
                 .find(|(name, _)| name.eq_ignore_ascii_case(table))
                 .map(|(_, table)| table)
         };
-        let (had, has) = (find(&self.before)?, find(&self.after)?);
+        let (had, has) = (find(&self.before)?, find(self.after)?);
         let kind = &had.column(column)?.declared_type;
         let new = || has.columns.iter().filter(|c| had.column(&c.name).is_none());
         new()
@@ -177,20 +181,22 @@ impl Gate<'_> {
     }
 
     fn lost_rows(&self, before: &Inventory, after: &Inventory) -> Vec<Problem> {
-        let (had, has) = (
-            rows_under_last_names(&before.rows, &self.renames),
-            rows_under_last_names(&after.rows, &self.renames),
-        );
         let declared: BTreeSet<String> = self
             .footprints
             .iter()
-            .flat_map(|print| &print.declared.deletes)
-            .map(|table| self.renames.last_name(table))
+            .enumerate()
+            .flat_map(|(index, print)| {
+                let tables = print.declared.deletes.iter();
+                tables.flat_map(move |table| [table.clone(), self.renames.last_name(table, index)])
+            })
             .collect();
         let mut problems = Vec::new();
-        for (table, count) in &had {
+        for (name, count) in &before.rows {
+            let table = &self.renames.last_name(name, 0);
             let dropped = self.declared.contains(&Dropped::whole(What::Table, table));
-            let Some(now) = has.get(table).filter(|_| !declared.contains(table)) else {
+            let mut counts = after.rows.iter();
+            let now = counts.find(|(name, _)| name.eq_ignore_ascii_case(table));
+            let Some((_, now)) = now.filter(|_| !declared.contains(table)) else {
                 continue;
             };
             if now < count {
@@ -205,14 +211,18 @@ impl Gate<'_> {
 
     /// The count does not show rows that were deleted while others were inserted.
     fn replaced_rows(&self, table: &str) -> Vec<Problem> {
-        let deleted = self.footprints.iter().filter_map(|print| {
-            let counts = print.deleted.iter();
-            let rows: i64 = counts
-                .filter(|(name, _)| self.renames.last_name(name) == table)
-                .map(|(_, rows)| rows)
-                .sum();
-            (rows > 0).then_some((print, rows))
-        });
+        let deleted = self
+            .footprints
+            .iter()
+            .enumerate()
+            .filter_map(|(index, print)| {
+                let counts = print.deleted.iter();
+                let rows: i64 = counts
+                    .filter(|(name, _)| self.last_name_in(index, name) == table)
+                    .map(|(_, rows)| rows)
+                    .sum();
+                (rows > 0).then_some((print, rows))
+            });
         deleted
             .map(|(print, rows)| {
                 let message =
@@ -231,12 +241,21 @@ impl Gate<'_> {
 
     /// The only file that can have taken them.
     fn taker_of_rows(&self, table: &str) -> Option<&Footprint> {
-        let mut takers = self.footprints.iter().filter(|print| {
+        let mut takers = self.footprints.iter().enumerate().filter(|(index, print)| {
             let mut names = print.taken_from.iter();
-            names.any(|name| self.renames.last_name(name) == table)
+            names.any(|name| self.last_name_in(*index, name) == table)
         });
         let first = takers.next();
-        first.filter(|_| takers.next().is_none())
+        first
+            .filter(|_| takers.next().is_none())
+            .map(|(_, print)| print)
+    }
+
+    /// Of a table that a file named: it may have renamed it afterwards.
+    fn last_name_in(&self, index: usize, table: &str) -> String {
+        let mut tables = self.footprints[index].schema.tables.keys();
+        let is_there = tables.any(|name| name.eq_ignore_ascii_case(table));
+        self.renames.last_name(table, index + usize::from(is_there))
     }
 }
 
@@ -274,16 +293,15 @@ fn rows_problem(taker: Option<&Footprint>, message: &str, table: &str) -> Proble
 }
 
 fn problem(taker: Option<&Footprint>, message: &str) -> Problem {
-    match taker {
-        Some(print) => Problem::new(
-            shown(&print.file),
-            format!("{message} to the top of that file"),
-        ),
-        None => Problem::new(
-            "migrations",
-            format!("{message} to the top of the file that does it"),
-        ),
-    }
+    let (file, place) = match taker {
+        // The marker has to stay where it is.
+        Some(print) if print.no_transaction => {
+            (shown(&print.file), "below the first line of that file")
+        }
+        Some(print) => (shown(&print.file), "to the top of that file"),
+        None => ("migrations".into(), "to the top of the file that does it"),
+    };
+    Problem::new(file, format!("{message} {place}"))
 }
 
 fn shown(file: &Path) -> String {
@@ -317,6 +335,7 @@ mod tests {
         };
         let print = Footprint {
             file: "009_t.up.sql".into(),
+            no_transaction: false,
             declared: Declarations {
                 drops: drops.iter().cloned().collect(),
                 ..Declarations::default()

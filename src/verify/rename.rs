@@ -1,36 +1,28 @@
-//! Declared renamings: everything is compared under its last name.
+//! Declared renamings: everything is compared under the name that it has in the end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::inventory::Footprint;
 use crate::grammar;
 use crate::migration::{Dropped, Part, Rename, What};
 use crate::schema::{Schema, Table};
 
-/// The renamings of a plan that took place.
-pub(super) struct Renames(Vec<Rename>);
+/// The renamings of a plan that took place, file by file. A schema, a name, a declaration is brought to its last names
+/// by those of the files from `first` on.
+pub(super) struct Renames(Vec<Vec<Rename>>);
 
 impl Renames {
-    /// Those declared whose new name is there after one of the files.
     pub(super) fn that_happened(footprints: &[Footprint]) -> Self {
-        let happened = |rename: &&Rename| {
-            footprints.iter().any(|print| match rename {
-                Rename::Table { to, .. } => table_name(&print.schema, to).is_some(),
-                // Under which name the table was renamed or is renamed later does not matter here.
-                Rename::Column { to, .. } => {
-                    let mut tables = print.schema.tables.values();
-                    tables.any(|table| table.column(to).is_some())
-                }
-            })
-        };
-        let declared = footprints.iter().flat_map(|print| &print.declared.renames);
-        Self(declared.filter(happened).cloned().collect())
+        Self(footprints.iter().map(of_file).collect())
     }
 
-    /// The schema with every name as it is at the end.
-    pub(super) fn last_names(&self, schema: &Schema) -> Schema {
+    fn since(&self, first: usize) -> impl Iterator<Item = &Rename> {
+        self.0.iter().skip(first).flatten()
+    }
+
+    pub(super) fn last_names(&self, schema: &Schema, first: usize) -> Schema {
         let mut schema = schema.clone();
-        for rename in &self.0 {
+        for rename in self.since(first) {
             match rename {
                 Rename::Table { from, to } => rename_table(&mut schema, from, to),
                 Rename::Column { table, from, to } => {
@@ -41,29 +33,74 @@ impl Renames {
         schema
     }
 
-    /// A table's name at the end, in lower case.
-    pub(super) fn last_name(&self, table: &str) -> String {
-        let mut name = table.to_ascii_lowercase();
-        for rename in &self.0 {
-            if let Rename::Table { from, to } = rename
-                && *from == name
-            {
-                name.clone_from(to);
-            }
-        }
-        name
+    /// A table's, in lower case.
+    pub(super) fn last_name(&self, table: &str, first: usize) -> String {
+        last_table_name(table, self.since(first))
     }
 
-    /// Something declared, under every name that it has had.
-    pub(super) fn all_names(&self, dropped: &Dropped) -> BTreeSet<Dropped> {
+    /// Something declared, under every name that it has from then on.
+    pub(super) fn all_names(&self, dropped: &Dropped, first: usize) -> BTreeSet<Dropped> {
         let mut names = BTreeSet::from([dropped.clone()]);
         let mut last = dropped.clone();
-        for rename in &self.0 {
+        for rename in self.since(first) {
             last = renamed(last, rename);
             names.insert(last.clone());
         }
         names
     }
+}
+
+/// Those of a file whose new name, or what the file made of that in turn, is there after it.
+fn of_file(print: &Footprint) -> Vec<Rename> {
+    let renames = &print.declared.renames;
+    let happened = |(index, rename): &(usize, &Rename)| {
+        let rest = || renames[index + 1..].iter();
+        let (table, column) = match rename {
+            Rename::Table { to, .. } => (to, None),
+            Rename::Column { table, to, .. } => (table, Some(to)),
+        };
+        // It may be told in either order that a table and its columns were renamed.
+        let names = [table.clone(), last_table_name(table, renames.iter())];
+        let now = column.map(|column| last_column_name(&names, column, rest()));
+        let name = last_table_name(table, rest());
+        let mut tables = print.schema.tables.iter();
+        tables.any(|(found, it)| {
+            (found.eq_ignore_ascii_case(&name) || found.eq_ignore_ascii_case(&names[1]))
+                && now
+                    .as_ref()
+                    .is_none_or(|column| it.column(column).is_some())
+        })
+    };
+    let list = renames.iter().enumerate().filter(happened);
+    list.map(|(_, rename)| rename.clone()).collect()
+}
+
+fn last_table_name<'r>(table: &str, renames: impl Iterator<Item = &'r Rename>) -> String {
+    let mut name = table.to_ascii_lowercase();
+    for rename in renames {
+        match rename {
+            Rename::Table { from, to } if *from == name => name.clone_from(to),
+            _ => {}
+        }
+    }
+    name
+}
+
+fn last_column_name<'r>(
+    tables: &[String],
+    column: &str,
+    renames: impl Iterator<Item = &'r Rename>,
+) -> String {
+    let mut name = column.to_owned();
+    for rename in renames {
+        match rename {
+            Rename::Column { table, from, to } if tables.contains(table) && *from == name => {
+                name.clone_from(to);
+            }
+            _ => {}
+        }
+    }
+    name
 }
 
 fn renamed(mut dropped: Dropped, rename: &Rename) -> Dropped {
@@ -197,14 +234,4 @@ fn with_word(text: &str, from: &str, to: &str) -> String {
         changed.replace_range(word.start..word.end, to);
     }
     changed
-}
-
-/// Row counts under the last names of their tables.
-pub(super) fn rows_under_last_names(
-    rows: &BTreeMap<String, i64>,
-    renames: &Renames,
-) -> BTreeMap<String, i64> {
-    rows.iter()
-        .map(|(table, count)| (renames.last_name(table), *count))
-        .collect()
 }

@@ -777,7 +777,7 @@ fn finish(
         let columns = table.columns.iter().map(|column| column.name.as_str());
         answers.drops.extend(
             columns
-                .chain(["id"])
+                .chain((table.key != Key::None).then_some("id"))
                 .map(|column| format!("{}.{column}", table.name)),
         );
     }
