@@ -83,6 +83,12 @@ pub enum Command {
         #[arg(allow_hyphen_values = true)]
         revision: String,
     },
+    /// What the job would do, touch and lose, without doing it
+    Plan {
+        /// Up or down: head, base, a number, an Alembic id or a unique prefix of it, +N, -N, <rev>+N
+        #[arg(default_value = "head", allow_hyphen_values = true)]
+        revision: String,
+    },
     /// Put a backup back; what is there now is backed up first
     Restore {
         /// 'latest', an id, or the path of an archive

@@ -25,6 +25,7 @@ pub mod verify;
 pub mod catalog;
 pub mod snapshot;
 pub mod migrator;
+pub mod forecast;
 pub mod restore;
 
 // The only module that knows the order of things.

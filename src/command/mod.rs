@@ -7,6 +7,7 @@ mod history;
 mod jobs;
 mod open;
 mod pages;
+mod plan;
 mod restore;
 
 use crate::cli::{Backups, Command, Create};
@@ -25,6 +26,7 @@ pub async fn dispatch(command: &Command, context: Context<'_>, yes: bool) -> Out
         Command::Run(_) => jobs::run(context).await,
         Command::Upgrade { revision, .. } => jobs::upgrade(context, revision).await,
         Command::Downgrade { revision } => jobs::downgrade(context, revision).await,
+        Command::Plan { revision } => plan::plan(context, revision).await,
         Command::Restore { backup } => restore::restore(context, backup, yes).await,
         Command::Backup => jobs::backup(context).await,
         Command::Backups(Backups::List) => plain(backups::list(context)),
@@ -51,6 +53,7 @@ pub fn name(command: &Command) -> &'static str {
         Command::Run(_) => "run",
         Command::Upgrade { .. } => "upgrade",
         Command::Downgrade { .. } => "downgrade",
+        Command::Plan { .. } => "plan",
         Command::Restore { .. } => "restore",
         Command::Backup => "backup",
         Command::Backups(Backups::List) => "backups list",

@@ -49,6 +49,8 @@ fn error_value(error: &Error) -> Value {
         Error::Migrations { problems, .. }
         | Error::UnknownEnumValues { problems }
         | Error::VerificationFailed { problems }
+        | Error::WouldFail { problems }
+        | Error::NotAtHead { problems, .. }
         | Error::Unplaceable {
             differences: problems,
             ..

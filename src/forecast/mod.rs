@@ -1,0 +1,343 @@
+//! What a plan would do to a database, found out without changing it.
+//!
+//! The files run on a twin in memory that has the schema and no rows (`twin`); what they mean for the rows is followed
+//! as queries (`rows`), which the live database answers, opened read-only.
+
+mod constraints;
+mod effects;
+mod estimate;
+mod live;
+mod meaning;
+mod rows;
+mod twin;
+
+use serde::Serialize;
+
+use self::constraints::Demands;
+use self::rows::AllRows;
+use self::twin::{Tried, Twin};
+use crate::enums::{EnumMap, Normalised};
+use crate::error::{Error, Problem, Result};
+use crate::migration::Declarations;
+use crate::migrator::{Direction, Plan, Step};
+use crate::schema::Schema;
+use crate::sqlite::{Connection, FileFacts, quoted};
+use crate::verify::Inventory;
+
+pub use effects::{Effect, Loss, LossKind, TableEffects};
+pub use estimate::Estimate;
+
+/// What a plan would do.
+#[derive(Debug, Default, Serialize)]
+pub struct Forecast {
+    /// File by file, up to the first that does not compile.
+    pub files: Vec<FileForecast>,
+    /// Enum values that would be normalised.
+    pub normalise: Vec<Normalised>,
+    /// What is worth knowing of the plan as a whole.
+    pub findings: Vec<Finding>,
+    /// How long it would take.
+    pub estimate: Estimate,
+    /// The failure of the file that does not compile.
+    #[serde(skip)]
+    pub failure: Option<Error>,
+}
+
+/// What one file would do.
+#[derive(Debug, Serialize)]
+pub struct FileForecast {
+    /// Its number.
+    pub version: String,
+    /// What its name says.
+    pub description: String,
+    /// Which way.
+    pub direction: Direction,
+    /// Its path.
+    pub file: String,
+    /// Whether it runs outside the job's transaction.
+    pub no_transaction: bool,
+    /// Its statements, in order.
+    pub statements: Vec<Statement>,
+    /// The tables that it touches.
+    pub tables: Vec<TableEffects>,
+    /// What it takes away for good.
+    pub losses: Vec<Loss>,
+    /// What is wrong with it, or may be.
+    pub findings: Vec<Finding>,
+}
+
+/// One statement.
+#[derive(Debug, Serialize)]
+pub struct Statement {
+    /// Which of the file, from 1.
+    pub number: usize,
+    /// The line on which it begins, from 1.
+    pub line: usize,
+    /// Its first words.
+    pub text: String,
+    /// How many rows an UPDATE or DELETE meets, where that can be told.
+    pub rows: Option<i64>,
+}
+
+/// Something that a plan found.
+#[derive(Debug, Clone, Serialize)]
+pub struct Finding {
+    /// Whether the job would surely fail of it.
+    pub fatal: bool,
+    /// In words.
+    #[serde(flatten)]
+    pub problem: Problem,
+}
+
+impl Finding {
+    /// The job would fail.
+    #[must_use]
+    pub fn fails(problem: Problem) -> Self {
+        Self {
+            fatal: true,
+            problem,
+        }
+    }
+
+    /// The job may fail, or it is worth knowing.
+    #[must_use]
+    pub fn may(problem: Problem) -> Self {
+        Self {
+            fatal: false,
+            problem,
+        }
+    }
+}
+
+impl Forecast {
+    /// Everything that would make the job fail.
+    #[must_use]
+    pub fn fatal(&self) -> Vec<Problem> {
+        let of_files = self.files.iter().flat_map(|file| {
+            file.findings.iter().filter(|f| f.fatal).map(|finding| {
+                let problem = &finding.problem;
+                Problem::new(format!("{}: {}", file.version, problem.subject), &problem.message)
+            })
+        });
+        let of_all = self.findings.iter().filter(|f| f.fatal).map(|f| f.problem.clone());
+        of_files.chain(of_all).collect()
+    }
+}
+
+/// Works out what a plan would do to the database that `live` has open read-only.
+pub async fn forecast(
+    live: &mut Connection,
+    plan: &Plan<'_>,
+    enums: &EnumMap,
+) -> Result<Forecast> {
+    let facts = FileFacts::read(live).await?;
+    let before = Inventory::take(live).await?;
+    let mut twin = Twin::of(live).await?;
+    let without_rowid = live::without_rowid(live).await?;
+    let mut looker = Looker {
+        rows: AllRows::live(before.schema(), &without_rowid),
+        before,
+        forecast: Forecast::default(),
+        copied_bytes: 0,
+        database_bytes: facts.size_bytes(),
+    };
+    let missing = twin.missing.drain(..).map(Finding::may);
+    looker.forecast.findings.extend(missing);
+    for step in &plan.steps {
+        if looker.forecast.failure.is_none() {
+            looker.file(&mut twin, live, step).await?;
+        }
+    }
+    if looker.forecast.failure.is_none() {
+        looker.losses(&mut twin, live, &plan.declared()).await?;
+        looker.enum_values(&twin.schema, live, enums).await?;
+    }
+    let mut forecast = looker.forecast;
+    forecast.estimate = Estimate::of(facts.size_bytes(), looker.copied_bytes);
+    twin.connection.close().await?;
+    Ok(forecast)
+}
+
+/// A forecast in the making.
+struct Looker {
+    before: Inventory,
+    rows: AllRows,
+    forecast: Forecast,
+    copied_bytes: u64,
+    database_bytes: u64,
+}
+
+impl Looker {
+    async fn file(
+        &mut self,
+        twin: &mut Twin,
+        live: &mut Connection,
+        step: &Step<'_>,
+    ) -> Result<()> {
+        let script = step.script();
+        let then = twin.schema.clone();
+        let texts = effects::texts(&mut twin.connection, &then).await?;
+        let rows_then = self.rows.clone();
+        let (tried, failure) = twin.try_file(step).await?;
+        let now = twin.schema.clone();
+        let mut file = FileForecast {
+            version: step.migration.version.to_string(),
+            description: step.migration.description.clone(),
+            direction: step.direction,
+            file: script.path.display().to_string(),
+            no_transaction: script.no_transaction,
+            statements: Vec::new(),
+            tables: Vec::new(),
+            losses: Vec::new(),
+            findings: Vec::new(),
+        };
+        for statement in &tried {
+            self.statement(statement, live, &mut file).await?;
+        }
+        let seen = effects::Seen {
+            tried: &tried,
+            then: &then,
+            now: &now,
+            rows_then: &rows_then,
+            rows_now: &self.rows,
+            declared: &script.declared,
+        };
+        file.tables = seen.tables(live).await?;
+        file.losses = seen.losses(live).await?;
+        self.copied_bytes += seen.copied_bytes(&file.tables, self.database_bytes);
+        match failure {
+            Some(error) => {
+                file.findings.push(Finding::fails(Problem::new("it", error.to_string())));
+                self.forecast.failure = Some(error);
+            }
+            None => {
+                let new_texts = effects::texts(&mut twin.connection, &now).await?;
+                for (name, table) in &now.tables {
+                    let Some(rows) = self.rows.of(name) else {
+                        continue;
+                    };
+                    let demands = Demands {
+                        name,
+                        then: then.tables.get(name),
+                        now: table,
+                        texts: (texts.get(name), new_texts.get(name)),
+                        rows,
+                        all: &self.rows,
+                    };
+                    if demands.are_new() {
+                        let found = demands.check(&mut twin.connection, live).await?;
+                        file.findings.extend(found);
+                    }
+                }
+            }
+        }
+        self.forecast.files.push(file);
+        Ok(())
+    }
+
+    async fn statement(
+        &mut self,
+        tried: &Tried,
+        live: &mut Connection,
+        file: &mut FileForecast,
+    ) -> Result<()> {
+        let rows = match self.rows.count_of(&tried.text) {
+            Some(sql) => live::count(live, &sql).await?,
+            None => None,
+        };
+        if let Some(message) = &tried.stopped {
+            let message = format!("fails on empty tables: {message}; with rows it may not");
+            file.findings.push(Finding::may(Problem::new(tried.place(), message)));
+        }
+        file.statements.push(Statement {
+            number: tried.number,
+            line: tried.line,
+            text: tried.excerpt(),
+            rows,
+        });
+        self.rows
+            .follow(&tried.text, &tried.touches, &tried.before, &tried.after);
+        Ok(())
+    }
+
+    /// What the loss gate of the job would say.
+    async fn losses(
+        &mut self,
+        twin: &mut Twin,
+        live: &mut Connection,
+        declared: &Declarations,
+    ) -> Result<()> {
+        let mut after = Inventory::take(&mut twin.connection).await?;
+        for (table, count) in std::mem::take(&mut after.rows) {
+            let rows = self.rows.of(&table).filter(|rows| rows.known);
+            let expected = match (rows, self.before.rows.get(&table)) {
+                (Some(rows), Some(old)) if rows.in_place => Some(*old),
+                (Some(rows), _) => live::count(live, &rows.query("count(*)", "")).await?,
+                (None, _) => None,
+            };
+            match expected {
+                Some(expected) => {
+                    after.rows.insert(table, expected);
+                }
+                None => self.unknown_rows(&table, count, declared),
+            }
+        }
+        let problems = self.before.undeclared_losses(&after, declared);
+        let found = problems.into_iter().map(Finding::fails);
+        self.forecast.findings.extend(found);
+        Ok(())
+    }
+
+    fn unknown_rows(&mut self, table: &str, _count: i64, declared: &Declarations) {
+        if self.before.rows.contains_key(table) && !declared.deletes.contains(table) {
+            let message = "how many rows it will have cannot be told before the plan runs";
+            let finding = Finding::may(Problem::new(table, message));
+            self.forecast.findings.push(finding);
+        }
+    }
+
+    /// What the enum normalisation would find in the columns that stay.
+    async fn enum_values(
+        &mut self,
+        after: &Schema,
+        live: &mut Connection,
+        enums: &EnumMap,
+    ) -> Result<()> {
+        let mut common = self.before.schema().clone();
+        common.tables.retain(|name, table| {
+            table.columns.retain(|column| after.has_column(name, &column.name));
+            after.tables.contains_key(name)
+        });
+        let survey = enums.survey(live, &common).await?;
+        self.forecast.normalise = survey.changes;
+        let kept = survey.kept.into_iter().map(Finding::may);
+        self.forecast.findings.extend(kept);
+        for problem in survey.unknown {
+            let finding = if self.keeps_values(live, &problem.subject).await? {
+                Finding::fails(problem)
+            } else {
+                // An UPDATE or a rebuild of the plan may put them right.
+                Finding::may(problem)
+            };
+            self.forecast.findings.push(finding);
+        }
+        Ok(())
+    }
+
+    /// Whether every value of `table.column` is still there behind the plan.
+    async fn keeps_values(&self, live: &mut Connection, path: &str) -> Result<bool> {
+        let Some((table, column)) = path.split_once('.') else {
+            return Ok(true);
+        };
+        let Some(rows) = self.rows.of(table).filter(|rows| rows.known) else {
+            return Ok(false);
+        };
+        let value = format!("CAST({} AS BLOB)", quoted(column));
+        let gone = format!(
+            "SELECT count(*) FROM (SELECT {value} FROM main.{} EXCEPT {})",
+            quoted(table),
+            rows.query(&value, "")
+        );
+        Ok(live::count(live, &gone).await? == Some(0))
+    }
+}
