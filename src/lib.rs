@@ -26,6 +26,7 @@ pub mod catalog;
 pub mod snapshot;
 pub mod migrator;
 pub mod forecast;
+pub mod offline;
 pub mod restore;
 
 // The only module that knows the order of things.

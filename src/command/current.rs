@@ -2,28 +2,57 @@
 
 use serde_json::json;
 
+use super::Outcome;
 use super::open::open;
-use crate::error::Result;
-use crate::history::{History, Origin};
+use crate::error::{Error, Problem, Result};
+use crate::history::{AppliedRow, History, Origin, applied_rows};
 use crate::job::Context;
 use crate::migration::{Migration, Migrations, version_name};
-use crate::report::Answer;
+use crate::report::{Answer, table};
 
-pub(super) async fn current(context: Context<'_>, all: bool) -> Result<Answer> {
+const NS_PER_MS: i64 = 1_000_000;
+/// Of a checksum, for people.
+const SHORT_CHECKSUM: usize = 16;
+
+pub(super) async fn current(
+    context: Context<'_>,
+    all: bool,
+    verbose: bool,
+    check_heads: bool,
+) -> Outcome {
+    match look(&context, all, verbose).await {
+        Ok((answer, behind)) if check_heads => (Some(answer), behind.map_or(Ok(()), Err)),
+        Ok((answer, _)) => (Some(answer), Ok(())),
+        Err(error) => (None, Err(error)),
+    }
+}
+
+async fn look(
+    context: &Context<'_>,
+    all: bool,
+    verbose: bool,
+) -> Result<(Answer, Option<Error>)> {
     let migrations = Migrations::read(&context.settings.migrations)?;
-    let mut connection = open(&context).await?;
+    let mut connection = open(context).await?;
     let history = History::read(&mut connection, &migrations).await;
+    let rows = applied_rows(&mut connection).await;
     connection.close().await?;
-    let history = history?;
+    let (history, rows) = (history?, rows?);
     let migration = history.current.and_then(|version| migrations.get(version));
+    let row = rows.iter().find(|row| Some(row.version) == history.current);
     let pending: Vec<&Migration> = migrations
         .between(history.current, migrations.head())
         .collect();
     let label = migration.map_or_else(|| "none".to_owned(), label);
     let head = if pending.is_empty() { " (head)" } else { "" };
     let mut text = format!("{label}{head}\n");
-    if all {
+    if all && !verbose {
         text.push_str(&format!("known from: {}\n", origin(history.origin)));
+    }
+    if verbose {
+        text.push_str(&details(context, &history, migration, row));
+    }
+    if all || verbose {
         for migration in &pending {
             text.push_str(&format!("pending: {}\n", self::label(migration)));
         }
@@ -37,8 +66,58 @@ pub(super) async fn current(context: Context<'_>, all: bool) -> Result<Answer> {
         "origin": history.origin,
         "history_in_step": history.in_step,
         "pending": pending.iter().map(|m| m.version.to_string()).collect::<Vec<_>>(),
+        "description": migration.map(|migration| &migration.description),
+        "up": migration.map(|migration| &migration.up.path),
+        "down": migration.map(|migration| &migration.down.path),
+        "installed_on": row.and_then(|row| row.installed_on.as_ref()),
+        "elapsed_ns": row.and_then(|row| row.elapsed_ns),
+        "checksum": row.map(|row| &row.checksum),
     });
-    Ok(Answer::new("shown", &facts, text))
+    let behind = behind(&history, &migrations, &pending);
+    Ok((Answer::new("shown", &facts, text), behind))
+}
+
+/// The failure of `--check-heads`.
+fn behind(history: &History, migrations: &Migrations, pending: &[&Migration]) -> Option<Error> {
+    (!pending.is_empty()).then(|| Error::NotAtHead {
+        message: format!(
+            "the database is at {}, the head is {}",
+            version_name(history.current),
+            version_name(migrations.head())
+        ),
+        problems: pending_problems(pending),
+        next: "`safestep plan` shows what is pending, `safestep run` does it.".into(),
+    })
+}
+
+pub(super) fn pending_problems(pending: &[&Migration]) -> Vec<Problem> {
+    let problem = |migration: &&Migration| {
+        Problem::new(migration.version.to_string(), format!("{} is pending", migration.description))
+    };
+    pending.iter().map(problem).collect()
+}
+
+fn details(
+    context: &Context<'_>,
+    history: &History,
+    migration: Option<&Migration>,
+    row: Option<&AppliedRow>,
+) -> String {
+    let mut rows: Vec<[String; 2]> = Vec::new();
+    let mut add = |name: &str, value: String| rows.push([name.to_owned(), value]);
+    add("database", context.settings.database.display().to_string());
+    add("known from", origin(history.origin).to_owned());
+    if let Some(migration) = migration {
+        add("description", migration.description.clone());
+        add("up", migration.up.path.display().to_string());
+        add("down", migration.down.path.display().to_string());
+        add("applied", whence(row));
+    }
+    if let Some(row) = row {
+        add("checksum", short(&row.checksum));
+    }
+    let rows: Vec<Vec<String>> = rows.into_iter().map(Vec::from).collect();
+    table(&rows)
 }
 
 /// `007 007_drop_password_hash`, or the description where Alembic does not know it.
@@ -48,6 +127,28 @@ pub(super) fn label(migration: &Migration) -> String {
         .as_deref()
         .unwrap_or(&migration.description);
     format!("{} {name}", migration.version)
+}
+
+/// When it was applied, and who says so.
+pub(super) fn whence(row: Option<&AppliedRow>) -> String {
+    row.map_or_else(
+        || "not recorded in _sqlx_migrations; the next run records it".to_owned(),
+        when,
+    )
+}
+
+/// `2026-11-22 19:23:50 UTC (3 ms)`
+pub(super) fn when(row: &AppliedRow) -> String {
+    let at = row.installed_on.as_deref().unwrap_or("at an unknown time");
+    match row.elapsed_ns {
+        Some(elapsed) => format!("{at} UTC ({} ms)", elapsed / NS_PER_MS),
+        None => format!("{at} UTC (recorded, not run by this tool)"),
+    }
+}
+
+/// The beginning of a checksum.
+pub(super) fn short(checksum: &str) -> String {
+    format!("{}…", &checksum[..SHORT_CHECKSUM.min(checksum.len())])
 }
 
 pub(super) fn origin(origin: Origin) -> &'static str {

@@ -1,6 +1,6 @@
 //! How the verbs that only look open the database.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::job::Context;
 use crate::sqlite::{self, Access, Connection, FileFacts};
 
@@ -12,4 +12,13 @@ pub(super) async fn open(context: &Context<'_>) -> Result<Connection> {
     sqlite::begin_reading(&mut connection, context.deadline(), context.interrupt).await?;
     FileFacts::read(&mut connection).await?;
     Ok(connection)
+}
+
+/// As [`open`]; `None` where there is no database yet.
+pub(super) async fn open_if_there(context: &Context<'_>) -> Result<Option<Connection>> {
+    match open(context).await {
+        Ok(connection) => Ok(Some(connection)),
+        Err(Error::DatabaseMissing { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
 }

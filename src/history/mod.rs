@@ -3,6 +3,8 @@
 //! Both are read, compared with the files and with each other, and written in step. Where they are silent or disagree,
 //! the real schema decides, compared with that of every revision; never a row alone.
 
+mod applied;
+mod offline;
 mod place;
 mod rows;
 mod write;
@@ -12,6 +14,8 @@ use crate::error::{Error, Problem, Result};
 use crate::migration::{Migration, Migrations, Version};
 use crate::sqlite::Connection;
 
+pub use self::applied::{AppliedRow, applied_rows};
+pub use self::offline::{moved_sql, opening_sql};
 pub use self::write::write;
 
 const SQLX_TABLE: &str = "_sqlx_migrations";
