@@ -96,7 +96,7 @@ fn text(
     if outcome == "planned" {
         let estimate = &found.estimate;
         text.push_str(&format!(
-            "\nIt would go through. Estimate: {} for a snapshot of {} and {} written anew.\n",
+            "\nIt would go through. Writers would be locked out for {} (an estimate: a snapshot of {}, {} written anew).\n",
             roughly(estimate.ms),
             bytes(estimate.database_bytes),
             bytes(estimate.copied_bytes),

@@ -292,21 +292,36 @@ impl Seen<'_> {
         })
     }
 
-    /// Bytes that the file makes SQLite write anew: tables that are rebuilt, each time that they are copied, changed row
-    /// by row or indexed.
-    pub(super) fn copied_bytes(&self, tables: &[TableEffects], database: u64) -> u64 {
-        let vacuums = self.touches().filter(|touch| **touch == Touch::Vacuum).count() as u64;
-        let of = |effect: &Effect, bytes: u64| match effect {
-            // Into a table that is kept aside and back again, at most.
-            Effect::Rebuilt => 2 * bytes,
-            Effect::Altered | Effect::Updated | Effect::Deleted => bytes,
-            Effect::Indexed => bytes / 2,
-            Effect::Created | Effect::Dropped | Effect::Renamed | Effect::Inserted => 0,
-        };
+    /// Bytes that the file makes SQLite write anew.
+    pub(super) fn copied_bytes(
+        &self,
+        tables: &[TableEffects],
+        losses: &[Loss],
+        database: u64,
+    ) -> u64 {
+        let vacuums = self.touches().filter(|t| **t == Touch::Vacuum).count() as u64;
         let tables = tables.iter().map(|table| {
+            let columns = losses.iter().filter(|loss| {
+                loss.kind == LossKind::Column && loss.name.split('.').next() == Some(&table.table)
+            });
+            let dropped = columns.count() as u64;
             let bytes = table.bytes.unwrap_or(0);
-            table.effects.iter().map(|effect| of(effect, bytes)).max().unwrap_or(0)
+            let of = |effect: &Effect| written(*effect, bytes, dropped);
+            table.effects.iter().map(of).max().unwrap_or(0)
         });
         tables.sum::<u64>() + vacuums * database
+    }
+}
+
+/// Bytes that an effect on a table of this size writes.
+fn written(effect: Effect, bytes: u64, dropped_columns: u64) -> u64 {
+    match effect {
+        // To a table that is kept aside, and back again.
+        Effect::Rebuilt => 2 * bytes,
+        // DROP COLUMN writes every row anew, ADD COLUMN and the renames none.
+        Effect::Altered => dropped_columns * bytes / 2,
+        Effect::Updated | Effect::Deleted => bytes,
+        Effect::Indexed => bytes / 4,
+        Effect::Created | Effect::Dropped | Effect::Renamed | Effect::Inserted => 0,
     }
 }

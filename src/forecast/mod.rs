@@ -204,7 +204,7 @@ impl Looker {
         };
         file.tables = seen.tables(live).await?;
         file.losses = seen.losses(live).await?;
-        self.copied_bytes += seen.copied_bytes(&file.tables, self.database_bytes);
+        self.copied_bytes += seen.copied_bytes(&file.tables, &file.losses, self.database_bytes);
         match failure {
             Some(error) => {
                 file.findings.push(Finding::fails(Problem::new("it", error.to_string())));

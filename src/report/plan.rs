@@ -123,7 +123,9 @@ fn one_loss(text: &mut String, loss: &Loss, width: usize) {
         |count| amount(count, noun),
     );
     let declared = if loss.declared { "" } else { ", NOT declared" };
-    line(text, "LOSE", &loss_name(loss), width, &format!("{count}{declared}"));
+    // What is empty is no loss; it should not shout.
+    let word = if loss.count == Some(0) { "drop" } else { "LOSE" };
+    line(text, word, &loss_name(loss), width, &format!("{count}{declared}"));
 }
 
 fn loss_name(loss: &Loss) -> String {
