@@ -124,7 +124,12 @@ fn log((answer, result): &Outcome) {
         .as_ref()
         .map_or("failed", |answer| answer.outcome.as_str());
     match result {
-        Ok(()) if matches!(outcome, "nothing_to_do" | "listed" | "shown" | "healthy" | "planned" | "clean") => {
+        Ok(())
+            if matches!(
+                outcome,
+                "nothing_to_do" | "listed" | "shown" | "healthy" | "planned" | "clean"
+            ) =>
+        {
             tracing::debug!(outcome, "done");
         }
         Ok(()) => tracing::info!(outcome, "done"),

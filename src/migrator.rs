@@ -174,7 +174,10 @@ pub(crate) async fn restore_settings(connection: &mut Connection) -> Result<()> 
 }
 
 /// A file outside a transaction of ours must not leave one of its own open.
-pub(crate) async fn require_no_transaction(connection: &mut Connection, step: &Step<'_>) -> Result<()> {
+pub(crate) async fn require_no_transaction(
+    connection: &mut Connection,
+    step: &Step<'_>,
+) -> Result<()> {
     if !connection.in_transaction().await? {
         return Ok(());
     }

@@ -86,8 +86,8 @@ fn one_step(text: &mut String, step: &Step<'_>) {
         script.path.display()
     );
     text.push_str(script.sql.trim_end());
-    let is_ended = words(&script.sql)
-        .is_ok_and(|words| words.last().is_none_or(|word| word.canonical == ";"));
+    let is_ended =
+        words(&script.sql).is_ok_and(|words| words.last().is_none_or(|word| word.canonical == ";"));
     text.push_str(if is_ended { "\n" } else { "\n;\n" });
     if script.no_transaction {
         text.push_str("\nBEGIN IMMEDIATE;\n");

@@ -86,7 +86,8 @@ async fn compare_schema(
             findings.notes.extend(extras(&revision.schema, &found));
         }
         None if history.current.is_some() => {
-            let message = "its schema cannot be built from the files: one of them fails on an empty database";
+            let message =
+                "its schema cannot be built from the files: one of them fails on an empty database";
             let subject = version_name(history.current);
             findings.differences.push(Problem::new(subject, message));
         }
@@ -105,7 +106,10 @@ fn extras(expected: &Schema, found: &Schema) -> Vec<Problem> {
         };
         for (index, terms) in &table.indexes {
             if !known.indexes.values().any(|other| other == terms) {
-                list.push(Problem::new(format!("{name}: {index}"), "no migration made this index"));
+                list.push(Problem::new(
+                    format!("{name}: {index}"),
+                    "no migration made this index",
+                ));
             }
         }
     }
@@ -123,7 +127,9 @@ fn answer(
     let at = version_name(history.current);
     let mut text = String::new();
     if word == "clean" {
-        text.push_str(&format!("Clean: {database} is at {at}, and its schema is that of {at}.\n"));
+        text.push_str(&format!(
+            "Clean: {database} is at {at}, and its schema is that of {at}.\n"
+        ));
     }
     for note in &findings.notes {
         text.push_str(&format!("note: {note}\n"));
@@ -141,7 +147,8 @@ fn answer(
 }
 
 fn failure(at: &str, word: &str, findings: Findings) -> Error {
-    let count = |list: &[Problem], noun| amount(i64::try_from(list.len()).unwrap_or(i64::MAX), noun);
+    let count =
+        |list: &[Problem], noun| amount(i64::try_from(list.len()).unwrap_or(i64::MAX), noun);
     let drift = count(&findings.differences, "difference");
     let pending = count(&findings.pending, "migration");
     let (message, next) = match (word, findings.pending.is_empty()) {

@@ -27,11 +27,7 @@ pub(super) async fn current(
     }
 }
 
-async fn look(
-    context: &Context<'_>,
-    all: bool,
-    verbose: bool,
-) -> Result<(Answer, Option<Error>)> {
+async fn look(context: &Context<'_>, all: bool, verbose: bool) -> Result<(Answer, Option<Error>)> {
     let migrations = Migrations::read(&context.settings.migrations)?;
     let mut connection = open(context).await?;
     let history = History::read(&mut connection, &migrations).await;
@@ -92,7 +88,10 @@ fn behind(history: &History, migrations: &Migrations, pending: &[&Migration]) ->
 
 pub(super) fn pending_problems(pending: &[&Migration]) -> Vec<Problem> {
     let problem = |migration: &&Migration| {
-        Problem::new(migration.version.to_string(), format!("{} is pending", migration.description))
+        Problem::new(
+            migration.version.to_string(),
+            format!("{} is pending", migration.description),
+        )
     };
     pending.iter().map(problem).collect()
 }

@@ -28,7 +28,10 @@ pub(super) async fn history(
     let current = history.as_ref().and_then(|history| history.current);
     let (first, last) = bounds(&migrations, range, current)?;
     let mut text = match &history {
-        None => format!("There is no database at {} yet.\n", context.settings.database.display()),
+        None => format!(
+            "There is no database at {} yet.\n",
+            context.settings.database.display()
+        ),
         Some(history) if verbose => format!(
             "{} is at {}, known from {}\n\n",
             context.settings.database.display(),
@@ -38,10 +41,14 @@ pub(super) async fn history(
         Some(_) => String::new(),
     };
     let mut list = Vec::new();
-    let chosen = |migration: &&Migration| Some(migration.version) >= first && Some(migration.version) <= last;
+    let chosen = |migration: &&Migration| {
+        Some(migration.version) >= first && Some(migration.version) <= last
+    };
     for migration in migrations.all().iter().filter(chosen) {
         let applied = Some(migration.version) <= current;
-        let row = rows.iter().find(|row| row.version == migration.version && applied);
+        let row = rows
+            .iter()
+            .find(|row| row.version == migration.version && applied);
         text.push_str(&line(&migrations, migration, current));
         if verbose {
             text.push_str(&details(migration, applied, row));
@@ -73,7 +80,8 @@ fn line(migrations: &Migrations, migration: &Migration, current: Option<Version>
 
 fn details(migration: &Migration, applied: bool, row: Option<&AppliedRow>) -> String {
     let mut text = String::new();
-    let mut add = |name: &str, value: &str| text.push_str(&format!("         {name:<12} {value}\n"));
+    let mut add =
+        |name: &str, value: &str| text.push_str(&format!("         {name:<12} {value}\n"));
     add("description", &migration.description);
     add("up", &migration.up.path.display().to_string());
     add("down", &migration.down.path.display().to_string());

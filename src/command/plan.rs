@@ -80,7 +80,10 @@ fn text(
     let database = context.settings.database.display();
     let (from, to) = (version_name(plan.from), version_name(plan.to));
     if outcome == "nothing_to_do" {
-        return format!("Nothing to do: {database} is at {to}.\n{}", report::plan(found));
+        return format!(
+            "Nothing to do: {database} is at {to}.\n{}",
+            report::plan(found)
+        );
     }
     let count = i64::try_from(plan.steps.len()).unwrap_or(i64::MAX);
     let how = if plan.is_non_transactional() {
@@ -88,10 +91,15 @@ fn text(
     } else {
         "in one transaction"
     };
-    let mut text = format!("{database}: {from} -> {to}, {}, {how}\n", amount(count, "file"));
+    let mut text = format!(
+        "{database}: {from} -> {to}, {}, {how}\n",
+        amount(count, "file")
+    );
     text.push_str(&report::plan(found));
     if !history.in_step {
-        text.push_str("\nThe history tables are not in step with the schema; the job writes them.\n");
+        text.push_str(
+            "\nThe history tables are not in step with the schema; the job writes them.\n",
+        );
     }
     if outcome == "planned" {
         let estimate = &found.estimate;

@@ -46,7 +46,9 @@ pub(super) async fn show(context: Context<'_>, revision: &str, down: bool) -> Re
     let migration = find(&migrations, revision, current.flatten())?;
     let standing = current.map(|current| Standing {
         applied: Some(migration.version) <= current,
-        row: rows.into_iter().find(|row| row.version == migration.version),
+        row: rows
+            .into_iter()
+            .find(|row| row.version == migration.version),
     });
     let script = if down { &migration.down } else { &migration.up };
     let text = text(migration, script, standing.as_ref());
@@ -91,8 +93,14 @@ fn find<'m>(
 fn text(migration: &Migration, script: &Script, standing: Option<&Standing>) -> String {
     let mut rows: Vec<Vec<String>> = Vec::new();
     let mut row = |name: &str, value: String| rows.push(vec![name.to_owned(), value]);
-    row("revision", format!("{} {}", migration.version, migration.description));
-    row("alembic", migration.alembic.clone().unwrap_or_else(|| "-".into()));
+    row(
+        "revision",
+        format!("{} {}", migration.version, migration.description),
+    );
+    row(
+        "alembic",
+        migration.alembic.clone().unwrap_or_else(|| "-".into()),
+    );
     row("up", migration.up.path.display().to_string());
     row("down", migration.down.path.display().to_string());
     row(
@@ -104,7 +112,12 @@ fn text(migration: &Migration, script: &Script, standing: Option<&Standing>) -> 
             Some(Standing { row: Some(row), .. }) => format!("yes, {}", when(row)),
         },
     );
-    let drops: Vec<String> = script.declared.drops.iter().map(ToString::to_string).collect();
+    let drops: Vec<String> = script
+        .declared
+        .drops
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     if !drops.is_empty() {
         row("drops", drops.join(", "));
     }

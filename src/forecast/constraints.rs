@@ -86,13 +86,21 @@ impl Demands<'_> {
     }
 
     async fn not_null(&self, live: &mut Connection, findings: &mut Vec<Finding>) -> Result<()> {
-        for column in self.now.columns.iter().filter(|c| c.not_null && c.hidden == 0) {
+        for column in self
+            .now
+            .columns
+            .iter()
+            .filter(|c| c.not_null && c.hidden == 0)
+        {
             if is_rowid(self.now, column) {
                 continue;
             }
-            let was_so = self
-                .then
-                .is_some_and(|table| table.columns.iter().any(|c| c.name == column.name && c.not_null));
+            let was_so = self.then.is_some_and(|table| {
+                table
+                    .columns
+                    .iter()
+                    .any(|c| c.name == column.name && c.not_null)
+            });
             if was_so && self.rows.in_place {
                 continue;
             }
@@ -102,11 +110,8 @@ impl Demands<'_> {
                 continue;
             }
             let subject = format!("{}.{}", self.name, column.name);
-            let words = |count| {
-                format!(
-                    "becomes NOT NULL, and {count} row(s) would have no value in it"
-                )
-            };
+            let words =
+                |count| format!("becomes NOT NULL, and {count} row(s) would have no value in it");
             self.judge(findings, &subject, count, words, "NOT NULL");
         }
         Ok(())
@@ -171,11 +176,8 @@ impl Demands<'_> {
                 name.clone()
             };
             let (groups, rows) = count.map_or((None, 0), |(groups, rows)| (Some(groups), rows));
-            let words = |groups| {
-                format!(
-                    "{what} is unique, and {rows} row(s) share {groups} value(s)"
-                )
-            };
+            let words =
+                |groups| format!("{what} is unique, and {rows} row(s) share {groups} value(s)");
             self.judge(findings, self.name, groups, words, &what);
         }
         Ok(())
@@ -210,7 +212,10 @@ impl Demands<'_> {
             };
             let tail = format!("WHERE NOT ({expression})");
             let count = self.count(live, "count(*)", &tail).await?;
-            let what = check.text.replacen("check ( ", "CHECK (", 1).replace(" )", ")");
+            let what = check
+                .text
+                .replacen("check ( ", "CHECK (", 1)
+                .replace(" )", ")");
             let words = |count| format!("{what} would be false for {count} row(s)");
             self.judge(findings, self.name, count, words, &what);
         }
@@ -246,9 +251,7 @@ impl Demands<'_> {
                 None => None,
             };
             let words = |count| {
-                format!(
-                    "{what} is new, and {count} row(s) refer to a row that is not there"
-                )
+                format!("{what} is new, and {count} row(s) refer to a row that is not there")
             };
             self.judge(findings, self.name, count, words, &what);
         }
@@ -275,11 +278,15 @@ impl ForeignKey {
 
     /// The WHERE of the rows of `t` that have no parent.
     fn orphans(&self, parent: &Rows) -> String {
-        let filled = self.pairs.iter().map(|(from, _)| format!("t.{} IS NOT NULL", quoted(from)));
+        let filled = self
+            .pairs
+            .iter()
+            .map(|(from, _)| format!("t.{} IS NOT NULL", quoted(from)));
         let filled: Vec<String> = filled.collect();
-        let equal = self.pairs.iter().map(|(from, to)| {
-            format!("p.{} = t.{}", quoted(to), quoted(from))
-        });
+        let equal = self
+            .pairs
+            .iter()
+            .map(|(from, to)| format!("p.{} = t.{}", quoted(to), quoted(from)));
         let equal: Vec<String> = equal.collect();
         let found = parent.exists("p", &equal.join(" AND "));
         format!("WHERE {} AND NOT {found}", filled.join(" AND "))
@@ -295,9 +302,12 @@ async fn keys(twin: &mut Connection, table: &str) -> Result<Vec<ForeignKey>> {
     );
     let mut list: Vec<(i64, ForeignKey)> = Vec::new();
     for row in twin.rows(DOING, &sql).await? {
-        let (Ok(id), Ok(parent), Ok(from), Ok(to)) =
-            (row.try_get(0), row.try_get(1), row.try_get(2), row.try_get(3))
-        else {
+        let (Ok(id), Ok(parent), Ok(from), Ok(to)) = (
+            row.try_get(0),
+            row.try_get(1),
+            row.try_get(2),
+            row.try_get(3),
+        ) else {
             continue;
         };
         match list.last_mut() {

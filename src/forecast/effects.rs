@@ -103,16 +103,12 @@ impl Seen<'_> {
     /// Tables that got another name: old and new, of those that are there before or behind the file.
     fn renames(&self) -> BTreeMap<String, String> {
         let mut names: BTreeMap<String, String> = BTreeMap::new();
-        for tried in self.tried {
-            let only = |one: &Schema, other: &Schema| -> Vec<String> {
-                let mut gone = one.tables.keys().filter(|t| !other.tables.contains_key(*t));
-                gone.by_ref().cloned().collect()
-            };
-            let (gone, new) = (only(&tried.before, &tried.after), only(&tried.after, &tried.before));
-            if let ([gone], [new]) = (gone.as_slice(), new.as_slice()) {
-                let first = names.iter().find(|(_, now)| *now == gone).map(|(first, _)| first.clone());
-                names.insert(first.unwrap_or_else(|| gone.clone()), new.clone());
-            }
+        for (gone, new) in self.tried.iter().filter_map(Tried::rename) {
+            let first = names
+                .iter()
+                .find(|(_, now)| *now == gone)
+                .map_or_else(|| gone.clone(), |(first, _)| first.clone());
+            names.insert(first, new.clone());
         }
         names.retain(|old, new| {
             self.then.tables.contains_key(old)
@@ -139,7 +135,11 @@ impl Seen<'_> {
     /// The pattern of Alembic: a table under another name is filled and takes the place of the dropped one.
     fn is_replaced_by_rename(&self, table: &str) -> bool {
         let stays = self.then.tables.contains_key(table) && self.now.tables.contains_key(table);
-        stays && self.tried.iter().any(|tried| !tried.after.tables.contains_key(table))
+        stays
+            && self
+                .tried
+                .iter()
+                .any(|tried| !tried.after.tables.contains_key(table))
     }
 
     /// The effects on every table that is there before or behind the file.
@@ -174,7 +174,10 @@ impl Seen<'_> {
                 Touch::Delete(table) => (table, Effect::Deleted),
                 Touch::CreateTable(_) | Touch::DropTable(_) | Touch::Vacuum => continue,
             };
-            let old = renames.iter().find(|(_, new)| *new == table).map_or(table, |(old, _)| old);
+            let old = renames
+                .iter()
+                .find(|(_, new)| *new == table)
+                .map_or(table, |(old, _)| old);
             let stays = self.then.tables.contains_key(old) || self.now.tables.contains_key(old);
             if stays && !self.is_part_of_more(old, effect) {
                 add(old, effect);
@@ -259,7 +262,10 @@ impl Seen<'_> {
         name: &str,
         behind: &str,
     ) -> Result<Option<Loss>> {
-        let rows = self.rows_now.of(behind).filter(|rows| rows.known && !rows.in_place);
+        let rows = self
+            .rows_now
+            .of(behind)
+            .filter(|rows| rows.known && !rows.in_place);
         let (Some(before), Some(rows)) = (self.count(live, name, "count(*)").await?, rows) else {
             return Ok(None);
         };
@@ -280,15 +286,33 @@ impl Seen<'_> {
         }
     }
 
-    /// ALTER TABLE … RENAME COLUMN: as many columns as before, and this one has another name.
+    /// ALTER TABLE … RENAME COLUMN: as many columns as before, and this one has another name. The table may be renamed, too.
     fn is_renamed_column(&self, table: &str, column: &str) -> bool {
+        let mut name = table.to_owned();
         self.tried.iter().any(|tried| {
-            let (Some(then), Some(now)) = (tried.before.tables.get(table), tried.after.tables.get(table)) else {
+            if let Some((old, new)) = tried.rename()
+                && *old == name
+            {
+                name.clone_from(new);
                 return false;
+            }
+            let columns = |schema: &Schema| -> Option<Vec<String>> {
+                let table = schema.tables.get(&name)?;
+                Some(
+                    table
+                        .columns
+                        .iter()
+                        .map(|column| column.name.clone())
+                        .collect(),
+                )
             };
-            then.columns.len() == now.columns.len()
-                && then.columns.iter().any(|c| c.name == column)
-                && !now.columns.iter().any(|c| c.name == column)
+            match (columns(&tried.before), columns(&tried.after)) {
+                (Some(then), Some(now)) => {
+                    let has = |list: &[String]| list.iter().any(|name| name == column);
+                    then.len() == now.len() && has(&then) && !has(&now)
+                }
+                _ => false,
+            }
         })
     }
 

@@ -20,7 +20,10 @@ pub(super) async fn count(live: &mut Connection, sql: &str) -> Result<Option<i64
 pub(super) async fn pair(live: &mut Connection, sql: &str) -> Result<Option<(i64, i64)>> {
     match live.rows(DOING, sql).await {
         Ok(rows) => Ok(rows.first().and_then(|row| {
-            let (first, second) = (row.try_get_unchecked(0).ok()?, row.try_get_unchecked(1).ok()?);
+            let (first, second) = (
+                row.try_get_unchecked(0).ok()?,
+                row.try_get_unchecked(1).ok()?,
+            );
             Some((first, second))
         })),
         Err(error) if is_unanswerable(&error) => Ok(None),
@@ -47,7 +50,8 @@ pub(super) async fn bytes(live: &mut Connection, table: &str) -> Result<Option<u
 
 /// The tables that have no rowid.
 pub(super) async fn without_rowid(live: &mut Connection) -> Result<Vec<String>> {
-    let sql = "SELECT name FROM pragma_table_list WHERE schema = 'main' AND (wr OR type = 'virtual')";
+    let sql =
+        "SELECT name FROM pragma_table_list WHERE schema = 'main' AND (wr OR type = 'virtual')";
     let rows = live.rows(DOING, sql).await?;
     Ok(rows.iter().filter_map(|row| row.try_get(0).ok()).collect())
 }

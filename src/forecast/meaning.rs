@@ -30,7 +30,13 @@ pub(super) enum Meaning<'t> {
 
 /// Clauses that change which rows a statement is about.
 const BEYOND_US: [&str; 7] = [
-    "on", "returning", "indexed", "order", "limit", "from", "replace",
+    "on",
+    "returning",
+    "indexed",
+    "order",
+    "limit",
+    "from",
+    "replace",
 ];
 
 /// Reads a statement.
@@ -135,7 +141,10 @@ impl<'t> Reader<'t, '_> {
         let mut sets = Vec::new();
         let mut start = at + 1;
         while start < end {
-            let comma = self.find(start, &[","]).filter(|at| *at < end).unwrap_or(end);
+            let comma = self
+                .find(start, &[","])
+                .filter(|at| *at < end)
+                .unwrap_or(end);
             if self.word(start + 1) != "=" {
                 return None;
             }

@@ -116,20 +116,23 @@ impl Forecast {
         let of_files = self.files.iter().flat_map(|file| {
             file.findings.iter().filter(|f| f.fatal).map(|finding| {
                 let problem = &finding.problem;
-                Problem::new(format!("{}: {}", file.version, problem.subject), &problem.message)
+                Problem::new(
+                    format!("{}: {}", file.version, problem.subject),
+                    &problem.message,
+                )
             })
         });
-        let of_all = self.findings.iter().filter(|f| f.fatal).map(|f| f.problem.clone());
+        let of_all = self
+            .findings
+            .iter()
+            .filter(|f| f.fatal)
+            .map(|f| f.problem.clone());
         of_files.chain(of_all).collect()
     }
 }
 
 /// Works out what a plan would do to the database that `live` has open read-only.
-pub async fn forecast(
-    live: &mut Connection,
-    plan: &Plan<'_>,
-    enums: &EnumMap,
-) -> Result<Forecast> {
+pub async fn forecast(live: &mut Connection, plan: &Plan<'_>, enums: &EnumMap) -> Result<Forecast> {
     let facts = FileFacts::read(live).await?;
     let before = Inventory::take(live).await?;
     let mut twin = Twin::of(live).await?;
@@ -156,6 +159,17 @@ pub async fn forecast(
     forecast.estimate = Estimate::of(facts.size_bytes(), looker.copied_bytes);
     twin.connection.close().await?;
     Ok(forecast)
+}
+
+/// Where a file fails; its name is said already.
+fn failed_at(error: &Error) -> Problem {
+    match error {
+        Error::MigrationFailed(failed) => Problem::new(
+            format!("statement {}, line {}", failed.statement, failed.line),
+            format!("{}: {}", failed.cause, failed.excerpt),
+        ),
+        other => Problem::new("the file", other.to_string()),
+    }
 }
 
 /// A forecast in the making.
@@ -207,7 +221,7 @@ impl Looker {
         self.copied_bytes += seen.copied_bytes(&file.tables, &file.losses, self.database_bytes);
         match failure {
             Some(error) => {
-                file.findings.push(Finding::fails(Problem::new("it", error.to_string())));
+                file.findings.push(Finding::fails(failed_at(&error)));
                 self.forecast.failure = Some(error);
             }
             None => {
@@ -216,6 +230,7 @@ impl Looker {
                     let Some(rows) = self.rows.of(name) else {
                         continue;
                     };
+                    // A table under a new name counts as new: so it does for the job's check of foreign keys.
                     let demands = Demands {
                         name,
                         then: then.tables.get(name),
@@ -247,7 +262,8 @@ impl Looker {
         };
         if let Some(message) = &tried.stopped {
             let message = format!("fails on empty tables: {message}; with rows it may not");
-            file.findings.push(Finding::may(Problem::new(tried.place(), message)));
+            file.findings
+                .push(Finding::may(Problem::new(tried.place(), message)));
         }
         file.statements.push(Statement {
             number: tried.number,
@@ -268,7 +284,7 @@ impl Looker {
         declared: &Declarations,
     ) -> Result<()> {
         let mut after = Inventory::take(&mut twin.connection).await?;
-        for (table, count) in std::mem::take(&mut after.rows) {
+        for table in std::mem::take(&mut after.rows).into_keys() {
             let rows = self.rows.of(&table).filter(|rows| rows.known);
             let expected = match (rows, self.before.rows.get(&table)) {
                 (Some(rows), Some(old)) if rows.in_place => Some(*old),
@@ -279,7 +295,7 @@ impl Looker {
                 Some(expected) => {
                     after.rows.insert(table, expected);
                 }
-                None => self.unknown_rows(&table, count, declared),
+                None => self.unknown_rows(&table, declared),
             }
         }
         let problems = self.before.undeclared_losses(&after, declared);
@@ -288,7 +304,7 @@ impl Looker {
         Ok(())
     }
 
-    fn unknown_rows(&mut self, table: &str, _count: i64, declared: &Declarations) {
+    fn unknown_rows(&mut self, table: &str, declared: &Declarations) {
         if self.before.rows.contains_key(table) && !declared.deletes.contains(table) {
             let message = "how many rows it will have cannot be told before the plan runs";
             let finding = Finding::may(Problem::new(table, message));
@@ -305,7 +321,9 @@ impl Looker {
     ) -> Result<()> {
         let mut common = self.before.schema().clone();
         common.tables.retain(|name, table| {
-            table.columns.retain(|column| after.has_column(name, &column.name));
+            table
+                .columns
+                .retain(|column| after.has_column(name, &column.name));
             after.tables.contains_key(name)
         });
         let survey = enums.survey(live, &common).await?;

@@ -32,7 +32,10 @@ impl Rows {
 
     /// Whether one of them, called `alias`, meets a condition.
     pub(super) fn exists(&self, alias: &str, condition: &str) -> String {
-        format!("EXISTS (SELECT 1 FROM ({}) AS {alias} WHERE {condition})", self.sql)
+        format!(
+            "EXISTS (SELECT 1 FROM ({}) AS {alias} WHERE {condition})",
+            self.sql
+        )
     }
 
     /// The query for them under the columns that the table shows.
@@ -89,10 +92,16 @@ impl AllRows {
         let rows = schema.tables.iter().map(|(name, table)| {
             let columns = names(table);
             let has_rowid = !without_rowid.contains(name)
-                && !columns.iter().any(|column| column.eq_ignore_ascii_case("rowid"));
+                && !columns
+                    .iter()
+                    .any(|column| column.eq_ignore_ascii_case("rowid"));
             let list: Vec<String> = columns.iter().map(|column| quoted(column)).collect();
             let rowid = if has_rowid { "rowid AS rowid, " } else { "" };
-            let sql = format!("SELECT {rowid}{} FROM main.{}", list.join(", "), quoted(name));
+            let sql = format!(
+                "SELECT {rowid}{} FROM main.{}",
+                list.join(", "),
+                quoted(name)
+            );
             let rows = Rows {
                 sql,
                 columns,
@@ -161,8 +170,8 @@ impl AllRows {
 
     /// Tables that were created, dropped and renamed.
     fn follow_names(&mut self, before: &Schema, after: &Schema, understood: Option<&str>) {
-        let gone: Vec<&String> = keys_only_in(before, after);
-        let new: Vec<&String> = keys_only_in(after, before);
+        let gone = before.tables_not_in(after);
+        let new = after.tables_not_in(before);
         match (gone.as_slice(), new.as_slice()) {
             ([old], [new]) => {
                 if let Some(rows) = self.0.remove(&key(old)) {
@@ -302,7 +311,11 @@ impl AllRows {
         after: &Schema,
     ) -> Option<Rows> {
         let old = self.of(table).filter(|rows| rows.known)?;
-        let target = after.tables.iter().find(|(name, _)| key(name) == key(table))?.1;
+        let target = after
+            .tables
+            .iter()
+            .find(|(name, _)| key(name) == key(table))?
+            .1;
         let stored = || shown(target).filter(|column| column.hidden == 0);
         let listed: Vec<String> = columns.map_or_else(
             || stored().map(|column| column.name.clone()).collect(),
@@ -351,7 +364,9 @@ impl AllRows {
                 .filter(|column| !column.eq_ignore_ascii_case("rowid"))
                 .cloned()
                 .collect(),
-            has_rowid: columns.iter().any(|column| column.eq_ignore_ascii_case("rowid")),
+            has_rowid: columns
+                .iter()
+                .any(|column| column.eq_ignore_ascii_case("rowid")),
             known: true,
             in_place: false,
         })
@@ -361,9 +376,9 @@ impl AllRows {
     fn bound(&self, select: &str) -> Option<String> {
         let list = words(select).ok()?;
         let says = |wanted: &str| list.iter().any(|word| word.canonical == wanted);
-        let is_qualified = list
-            .windows(2)
-            .any(|pair| matches!(pair[0].canonical.as_str(), "main" | "temp") && pair[1].canonical == ".");
+        let is_qualified = list.windows(2).any(|pair| {
+            matches!(pair[0].canonical.as_str(), "main" | "temp") && pair[1].canonical == "."
+        });
         if is_qualified {
             return None;
         }
@@ -404,11 +419,4 @@ fn spelt_out(select: &str, list: &[Word], columns: &[String]) -> String {
         }
     }
     text
-}
-
-fn keys_only_in<'s>(one: &'s Schema, other: &Schema) -> Vec<&'s String> {
-    one.tables
-        .keys()
-        .filter(|name| !other.tables.contains_key(*name))
-        .collect()
 }

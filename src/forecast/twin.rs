@@ -42,7 +42,9 @@ impl Twin {
     pub(super) async fn of(live: &mut Connection) -> Result<Self> {
         let mut connection = Connection::in_memory().await?;
         // Without a journal a statement that fails could not be undone.
-        connection.run(DOING, "PRAGMA journal_mode = MEMORY").await?;
+        connection
+            .run(DOING, "PRAGMA journal_mode = MEMORY")
+            .await?;
         let mut missing = Vec::new();
         for row in live.rows(DOING, TEXTS).await? {
             let text = |index| {
@@ -135,6 +137,16 @@ fn changes_the_schema(touch: &Touch) -> bool {
 }
 
 impl Tried {
+    /// The old and the new name of the table that it renamed.
+    pub(super) fn rename(&self) -> Option<(&String, &String)> {
+        let gone = self.before.tables_not_in(&self.after);
+        let new = self.after.tables_not_in(&self.before);
+        match (gone.as_slice(), new.as_slice()) {
+            ([gone], [new]) => Some((*gone, *new)),
+            _ => None,
+        }
+    }
+
     /// Its first words.
     pub(super) fn excerpt(&self) -> String {
         excerpt(&self.text)
@@ -145,4 +157,3 @@ impl Tried {
         format!("statement {}, line {}", self.number, self.line)
     }
 }
-

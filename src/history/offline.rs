@@ -36,12 +36,17 @@ pub fn moved_sql(
     let mut list: Vec<String> = migrations.between(from, to).map(row).collect();
     if to < from || from.is_none() {
         let last = to.map_or(-1, |version| version.0);
-        list.push(format!("DELETE FROM _sqlx_migrations WHERE version > {last}"));
+        list.push(format!(
+            "DELETE FROM _sqlx_migrations WHERE version > {last}"
+        ));
     }
     if migrations.speaks_alembic() {
         list.push("DELETE FROM alembic_version".into());
         list.extend(alembic_id_at(to, migrations).map(|id| {
-            format!("INSERT INTO alembic_version (version_num) VALUES ({})", literal(&id))
+            format!(
+                "INSERT INTO alembic_version (version_num) VALUES ({})",
+                literal(&id)
+            )
         }));
     }
     list

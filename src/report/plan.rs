@@ -45,7 +45,10 @@ fn width(forecast: &Forecast) -> usize {
         let tables = file.tables.iter().map(|table| table.table.len());
         tables.chain(file.losses.iter().map(|loss| loss_name(loss).len()))
     });
-    let of_enums = forecast.normalise.iter().map(|change| change.table.len() + change.column.len() + 1);
+    let of_enums = forecast
+        .normalise
+        .iter()
+        .map(|change| change.table.len() + change.column.len() + 1);
     of_files.chain(of_enums).max().unwrap_or(0).min(NAME_LIMIT)
 }
 
@@ -78,9 +81,15 @@ fn one_file(text: &mut String, file: &FileForecast, width: usize) {
     }
     findings(text, &file.findings);
     for statement in file.statements.iter().take(STATEMENTS_LIMIT) {
-        let rows = statement.rows.map_or_else(String::new, |rows| format!("  -- {}", amount(rows, "row")));
+        let rows = statement
+            .rows
+            .map_or_else(String::new, |rows| format!("  -- {}", amount(rows, "row")));
         let words = shortened(&statement.text);
-        let _ = writeln!(text, "  {:>WORD_WIDTH$}  line {:<4} {words}{rows}", statement.number, statement.line);
+        let _ = writeln!(
+            text,
+            "  {:>WORD_WIDTH$}  line {:<4} {words}{rows}",
+            statement.number, statement.line
+        );
     }
     let more = file.statements.len().saturating_sub(STATEMENTS_LIMIT);
     if more > 0 {
@@ -96,7 +105,13 @@ fn one_table(text: &mut String, table: &TableEffects, width: usize) {
     if table.rows.is_some() && table.bytes.is_none() {
         size.push("size unknown".into());
     }
-    line(text, &words.join("+"), &table.table, width, &size.join(", "));
+    line(
+        text,
+        &words.join("+"),
+        &table.table,
+        width,
+        &size.join(", "),
+    );
 }
 
 fn word(effect: Effect) -> &'static str {
@@ -124,8 +139,18 @@ fn one_loss(text: &mut String, loss: &Loss, width: usize) {
     );
     let declared = if loss.declared { "" } else { ", NOT declared" };
     // What is empty is no loss; it should not shout.
-    let word = if loss.count == Some(0) { "drop" } else { "LOSE" };
-    line(text, word, &loss_name(loss), width, &format!("{count}{declared}"));
+    let word = if loss.count == Some(0) {
+        "drop"
+    } else {
+        "LOSE"
+    };
+    line(
+        text,
+        word,
+        &loss_name(loss),
+        width,
+        &format!("{count}{declared}"),
+    );
 }
 
 fn loss_name(loss: &Loss) -> String {
@@ -143,7 +168,11 @@ fn findings(text: &mut String, list: &[Finding]) {
         let word = if finding.fatal { "FAIL" } else { "note" };
         let message = finding.problem.to_string();
         let mut lines = message.lines();
-        let _ = writeln!(text, "  {word:<WORD_WIDTH$}  {}", lines.next().unwrap_or(""));
+        let _ = writeln!(
+            text,
+            "  {word:<WORD_WIDTH$}  {}",
+            lines.next().unwrap_or("")
+        );
         for line in lines {
             let _ = writeln!(text, "  {:<WORD_WIDTH$}  {}", "", line.trim());
         }

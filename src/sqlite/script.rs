@@ -260,7 +260,8 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_walk_tells_what_each_statement_touches_and_goes_on_behind_one_that_failed() {
         let mut connection = Connection::in_memory().await.expect("in-memory database");
-        let sql = "CREATE TABLE t (a NOT NULL);\n-- why\nINSERT INTO t VALUES (NULL);\nDROP TABLE t;";
+        let sql =
+            "CREATE TABLE t (a NOT NULL);\n-- why\nINSERT INTO t VALUES (NULL);\nDROP TABLE t;";
         let mut walk = Walk::new(sql);
         let mut seen = Vec::new();
         while let Some(ran) = walk
