@@ -79,9 +79,8 @@ pub fn canonical(sql: &str) -> Result<String> {
 fn canonical_word(word: &str, after_default: bool) -> String {
     let quote = word.chars().next().unwrap_or(' ');
     match quote {
-        '\'' => word.to_owned(),
         '"' | '`' | '[' if !after_default => unquoted(word).to_ascii_lowercase(),
-        '"' => word.to_owned(),
+        '\'' | '"' => word.to_owned(),
         'x' | 'X' if word[1..].starts_with('\'') => word.to_ascii_lowercase(),
         _ => word.to_ascii_lowercase(),
     }

@@ -3,10 +3,10 @@
 use sqlx::Row;
 
 use super::rows::{AllRows, Rows};
-use super::{Finding, live};
+use super::{Finding, foreign_keys, index, live};
 use crate::error::{Problem, Result};
-use crate::grammar::{Kind, TableText, words};
-use crate::schema::{Column, Index, Table};
+use crate::grammar::{Kind, TableText};
+use crate::schema::{Column, Table};
 use crate::sqlite::{Connection, quoted};
 
 const DOING: &str = "read the schema in memory";
@@ -151,18 +151,18 @@ impl Demands<'_> {
         live: &mut Connection,
         findings: &mut Vec<Finding>,
     ) -> Result<()> {
-        for (name, index) in self.now.indexes.iter().filter(|(_, index)| index.unique) {
+        for (name, made) in self.now.indexes.iter().filter(|(_, made)| made.unique) {
             let was_so = self
                 .then
-                .is_some_and(|table| table.indexes.values().any(|old| old == index));
+                .is_some_and(|table| table.indexes.values().any(|old| old == made));
             if was_so && (self.rows.in_place || !self.rows.known) {
                 continue;
             }
-            let (terms, condition) = if index.created {
+            let (terms, condition) = if made.created {
                 let sql = create_sql(twin, "index", name).await?;
-                sql.as_deref().and_then(index_parts).unwrap_or_default()
+                sql.as_deref().and_then(index::parts).unwrap_or_default()
             } else {
-                (columns_of(index), None)
+                (index::columns_of(made), None)
             };
             let count = if terms.is_empty() || !self.rows.known {
                 None
@@ -170,7 +170,7 @@ impl Demands<'_> {
                 let sql = self.duplicates(&terms, condition.as_deref());
                 live::pair(live, &sql).await?
             };
-            let what = if index.created {
+            let what = if made.created {
                 format!("the index {name}")
             } else {
                 name.clone()
@@ -233,7 +233,7 @@ impl Demands<'_> {
         if !self.now.foreign_keys.iter().any(is_new) {
             return Ok(());
         }
-        for key in keys(twin, self.name).await? {
+        for key in foreign_keys::keys(twin, self.name).await? {
             let what = format!(
                 "FOREIGN KEY ({}) to {}",
                 key.columns().join(", "),
@@ -263,117 +263,4 @@ impl Demands<'_> {
 fn is_rowid(table: &Table, column: &Column) -> bool {
     let keys = table.columns.iter().filter(|c| c.key > 0).count();
     column.key == 1 && keys == 1 && column.declared_type.eq_ignore_ascii_case("INTEGER")
-}
-
-struct ForeignKey {
-    parent: String,
-    /// Child column and parent column.
-    pairs: Vec<(String, String)>,
-}
-
-impl ForeignKey {
-    fn columns(&self) -> Vec<&str> {
-        self.pairs.iter().map(|(from, _)| from.as_str()).collect()
-    }
-
-    /// The WHERE of the rows of `t` that have no parent.
-    fn orphans(&self, parent: &Rows) -> String {
-        let filled = self
-            .pairs
-            .iter()
-            .map(|(from, _)| format!("t.{} IS NOT NULL", quoted(from)));
-        let filled: Vec<String> = filled.collect();
-        let equal = self
-            .pairs
-            .iter()
-            .map(|(from, to)| format!("p.{} = t.{}", quoted(to), quoted(from)));
-        let equal: Vec<String> = equal.collect();
-        let found = parent.exists("p", &equal.join(" AND "));
-        format!("WHERE {} AND NOT {found}", filled.join(" AND "))
-    }
-}
-
-async fn keys(twin: &mut Connection, table: &str) -> Result<Vec<ForeignKey>> {
-    let name = table.replace('\'', "''");
-    let sql = format!(
-        "SELECT f.id, f.\"table\", f.\"from\", \
-         coalesce(f.\"to\", (SELECT p.name FROM pragma_table_info(f.\"table\") AS p WHERE p.pk = f.seq + 1), '') \
-         FROM pragma_foreign_key_list('{name}', 'main') AS f ORDER BY f.id, f.seq"
-    );
-    let mut list: Vec<(i64, ForeignKey)> = Vec::new();
-    for row in twin.rows(DOING, &sql).await? {
-        let (Ok(id), Ok(parent), Ok(from), Ok(to)) = (
-            row.try_get(0),
-            row.try_get(1),
-            row.try_get(2),
-            row.try_get(3),
-        ) else {
-            continue;
-        };
-        match list.last_mut() {
-            Some((last, key)) if *last == id => key.pairs.push((from, to)),
-            _ => list.push((
-                id,
-                ForeignKey {
-                    parent,
-                    pairs: vec![(from, to)],
-                },
-            )),
-        }
-    }
-    Ok(list.into_iter().map(|(_, key)| key).collect())
-}
-
-/// The columns of an index that a constraint made, each with its collation.
-fn columns_of(index: &Index) -> Vec<String> {
-    let term = |term: &String| {
-        let term = term.strip_suffix(" DESC").unwrap_or(term);
-        match term.rsplit_once(' ') {
-            Some((column, collation)) => format!("{} COLLATE {collation}", quoted(column)),
-            None => quoted(term),
-        }
-    };
-    index.terms.iter().map(term).collect()
-}
-
-/// The terms of a CREATE INDEX without their directions, and its WHERE.
-fn index_parts(sql: &str) -> Option<(Vec<String>, Option<String>)> {
-    let list = words(sql).ok()?;
-    let (mut depth, mut start, mut terms) = (0_usize, None, Vec::new());
-    for (at, word) in list.iter().enumerate() {
-        let ends = depth == 1 && matches!(word.canonical.as_str(), "," | ")");
-        if let (true, Some(from)) = (ends, start) {
-            let last: &crate::grammar::Word = &list[at - 1];
-            let directed = matches!(last.canonical.as_str(), "asc" | "desc");
-            let end = if directed { list[at - 2].end } else { last.end };
-            terms.push(sql.get(from..end)?.to_owned());
-            start = None;
-        } else if depth == 1 && start.is_none() {
-            start = Some(word.start);
-        }
-        match word.canonical.as_str() {
-            "(" => depth += 1,
-            ")" if depth == 1 => {
-                let condition = list.get(at + 1).filter(|next| next.canonical == "where");
-                let text = condition.and_then(|next| sql.get(next.end..));
-                return Some((terms, text.map(str::to_owned)));
-            }
-            ")" => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_terms_and_the_condition_of_an_index_are_read_as_they_are_written() {
-        let sql = "CREATE UNIQUE INDEX i ON t (lower(a) DESC, \"b c\" COLLATE NOCASE, d asc) WHERE a > 'x'";
-        let (terms, condition) = index_parts(sql).expect("an index");
-        assert_eq!(terms, ["lower(a)", "\"b c\" COLLATE NOCASE", "d"]);
-        assert_eq!(condition.as_deref(), Some(" a > 'x'"));
-    }
 }

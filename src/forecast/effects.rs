@@ -149,7 +149,7 @@ impl Seen<'_> {
         let mut add = |table: &str, effect| {
             list.entry(table.to_owned()).or_default().insert(effect);
         };
-        for (old, _) in &renames {
+        for old in renames.keys() {
             add(old, Effect::Renamed);
         }
         for table in self.then.tables.keys() {

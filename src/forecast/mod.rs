@@ -3,133 +3,36 @@
 //! The files run on a twin in memory that has the schema and no rows (`twin`); what they mean for the rows is followed
 //! as queries (`rows`), which the live database answers, opened read-only.
 
+mod binding;
 mod constraints;
 mod effects;
 mod estimate;
+mod facts;
+mod foreign_keys;
+mod index;
 mod live;
 mod meaning;
 mod rows;
 mod twin;
 
-use serde::Serialize;
+use std::collections::BTreeMap;
 
 use self::constraints::Demands;
+use self::effects::Seen;
 use self::rows::AllRows;
 use self::twin::{Tried, Twin};
-use crate::enums::{EnumMap, Normalised};
+use crate::enums::EnumMap;
 use crate::error::{Error, Problem, Result};
+use crate::grammar::TableText;
 use crate::migration::Declarations;
-use crate::migrator::{Direction, Plan, Step};
+use crate::migrator::{Plan, Step};
 use crate::schema::Schema;
 use crate::sqlite::{Connection, FileFacts, quoted};
 use crate::verify::Inventory;
 
 pub use effects::{Effect, Loss, LossKind, TableEffects};
 pub use estimate::Estimate;
-
-/// What a plan would do.
-#[derive(Debug, Default, Serialize)]
-pub struct Forecast {
-    /// File by file, up to the first that does not compile.
-    pub files: Vec<FileForecast>,
-    /// Enum values that would be normalised.
-    pub normalise: Vec<Normalised>,
-    /// What is worth knowing of the plan as a whole.
-    pub findings: Vec<Finding>,
-    /// How long it would take.
-    pub estimate: Estimate,
-    /// The failure of the file that does not compile.
-    #[serde(skip)]
-    pub failure: Option<Error>,
-}
-
-/// What one file would do.
-#[derive(Debug, Serialize)]
-pub struct FileForecast {
-    /// Its number.
-    pub version: String,
-    /// What its name says.
-    pub description: String,
-    /// Which way.
-    pub direction: Direction,
-    /// Its path.
-    pub file: String,
-    /// Whether it runs outside the job's transaction.
-    pub no_transaction: bool,
-    /// Its statements, in order.
-    pub statements: Vec<Statement>,
-    /// The tables that it touches.
-    pub tables: Vec<TableEffects>,
-    /// What it takes away for good.
-    pub losses: Vec<Loss>,
-    /// What is wrong with it, or may be.
-    pub findings: Vec<Finding>,
-}
-
-/// One statement.
-#[derive(Debug, Serialize)]
-pub struct Statement {
-    /// Which of the file, from 1.
-    pub number: usize,
-    /// The line on which it begins, from 1.
-    pub line: usize,
-    /// Its first words.
-    pub text: String,
-    /// How many rows an UPDATE or DELETE meets, where that can be told.
-    pub rows: Option<i64>,
-}
-
-/// Something that a plan found.
-#[derive(Debug, Clone, Serialize)]
-pub struct Finding {
-    /// Whether the job would surely fail of it.
-    pub fatal: bool,
-    /// In words.
-    #[serde(flatten)]
-    pub problem: Problem,
-}
-
-impl Finding {
-    /// The job would fail.
-    #[must_use]
-    pub fn fails(problem: Problem) -> Self {
-        Self {
-            fatal: true,
-            problem,
-        }
-    }
-
-    /// The job may fail, or it is worth knowing.
-    #[must_use]
-    pub fn may(problem: Problem) -> Self {
-        Self {
-            fatal: false,
-            problem,
-        }
-    }
-}
-
-impl Forecast {
-    /// Everything that would make the job fail.
-    #[must_use]
-    pub fn fatal(&self) -> Vec<Problem> {
-        let of_files = self.files.iter().flat_map(|file| {
-            file.findings.iter().filter(|f| f.fatal).map(|finding| {
-                let problem = &finding.problem;
-                Problem::new(
-                    format!("{}: {}", file.version, problem.subject),
-                    &problem.message,
-                )
-            })
-        });
-        let of_all = self
-            .findings
-            .iter()
-            .filter(|f| f.fatal)
-            .map(|f| f.problem.clone());
-        of_files.chain(of_all).collect()
-    }
-}
+pub use facts::{FileForecast, Finding, Forecast, Statement};
 
 /// Works out what a plan would do to the database that `live` has open read-only.
 pub async fn forecast(live: &mut Connection, plan: &Plan<'_>, enums: &EnumMap) -> Result<Forecast> {
@@ -188,66 +91,65 @@ impl Looker {
         live: &mut Connection,
         step: &Step<'_>,
     ) -> Result<()> {
-        let script = step.script();
         let then = twin.schema.clone();
         let texts = effects::texts(&mut twin.connection, &then).await?;
         let rows_then = self.rows.clone();
         let (tried, failure) = twin.try_file(step).await?;
-        let now = twin.schema.clone();
-        let mut file = FileForecast {
-            version: step.migration.version.to_string(),
-            description: step.migration.description.clone(),
-            direction: step.direction,
-            file: script.path.display().to_string(),
-            no_transaction: script.no_transaction,
-            statements: Vec::new(),
-            tables: Vec::new(),
-            losses: Vec::new(),
-            findings: Vec::new(),
-        };
+        let mut file = FileForecast::of(step);
         for statement in &tried {
             self.statement(statement, live, &mut file).await?;
         }
-        let seen = effects::Seen {
+        let seen = Seen {
             tried: &tried,
             then: &then,
-            now: &now,
+            now: &twin.schema,
             rows_then: &rows_then,
             rows_now: &self.rows,
-            declared: &script.declared,
+            declared: &step.script().declared,
         };
         file.tables = seen.tables(live).await?;
         file.losses = seen.losses(live).await?;
         self.copied_bytes += seen.copied_bytes(&file.tables, &file.losses, self.database_bytes);
-        match failure {
-            Some(error) => {
-                file.findings.push(Finding::fails(failed_at(&error)));
-                self.forecast.failure = Some(error);
-            }
-            None => {
-                let new_texts = effects::texts(&mut twin.connection, &now).await?;
-                for (name, table) in &now.tables {
-                    let Some(rows) = self.rows.of(name) else {
-                        continue;
-                    };
-                    // A table under a new name counts as new: so it does for the job's check of foreign keys.
-                    let demands = Demands {
-                        name,
-                        then: then.tables.get(name),
-                        now: table,
-                        texts: (texts.get(name), new_texts.get(name)),
-                        rows,
-                        all: &self.rows,
-                    };
-                    if demands.are_new() {
-                        let found = demands.check(&mut twin.connection, live).await?;
-                        file.findings.extend(found);
-                    }
-                }
-            }
+        if let Some(error) = failure {
+            file.findings.push(Finding::fails(failed_at(&error)));
+            self.forecast.failure = Some(error);
+        } else {
+            let found = self.demands(twin, live, &then, &texts).await?;
+            file.findings.extend(found);
         }
         self.forecast.files.push(file);
         Ok(())
+    }
+
+    /// What the file demands of the rows that was not demanded before.
+    async fn demands(
+        &self,
+        twin: &mut Twin,
+        live: &mut Connection,
+        then: &Schema,
+        texts: &BTreeMap<String, TableText>,
+    ) -> Result<Vec<Finding>> {
+        let now = twin.schema.clone();
+        let new_texts = effects::texts(&mut twin.connection, &now).await?;
+        let mut findings = Vec::new();
+        for (name, table) in &now.tables {
+            let Some(rows) = self.rows.of(name) else {
+                continue;
+            };
+            // A table under a new name counts as new: so it does for the job's check of foreign keys.
+            let demands = Demands {
+                name,
+                then: then.tables.get(name),
+                now: table,
+                texts: (texts.get(name), new_texts.get(name)),
+                rows,
+                all: &self.rows,
+            };
+            if demands.are_new() {
+                findings.extend(demands.check(&mut twin.connection, live).await?);
+            }
+        }
+        Ok(findings)
     }
 
     async fn statement(

@@ -4,10 +4,9 @@
 //! UPDATE, an added column and a rebuild. So every statement that is understood turns the query for the rows of its
 //! table into the next one; the live database answers it. Where one is not understood, its table is unknown from there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::meaning::{Meaning, meaning};
-use crate::grammar::{Word, words};
 use crate::schema::{Column, Schema, Table};
 use crate::sqlite::{Touch, quoted};
 
@@ -15,9 +14,9 @@ use crate::sqlite::{Touch, quoted};
 #[derive(Debug, Clone)]
 pub(super) struct Rows {
     /// A complete SELECT on the live database, with the column `rowid` where `has_rowid`.
-    sql: String,
-    columns: Vec<String>,
-    has_rowid: bool,
+    pub(super) sql: String,
+    pub(super) columns: Vec<String>,
+    pub(super) has_rowid: bool,
     /// Whether the SELECT is what the rows will be.
     pub(super) known: bool,
     /// Whether it is the live table as it stands, but for columns that were added, dropped or renamed.
@@ -39,7 +38,7 @@ impl Rows {
     }
 
     /// The query for them under the columns that the table shows.
-    fn visible(&self, with_rowid: bool) -> String {
+    pub(super) fn visible(&self, with_rowid: bool) -> String {
         let rowid = (with_rowid && self.has_rowid).then(|| "rowid".to_owned());
         let names: Vec<String> = rowid
             .into_iter()
@@ -65,7 +64,7 @@ impl Rows {
 
 /// The rows of all tables.
 #[derive(Debug, Clone, Default)]
-pub(super) struct AllRows(BTreeMap<String, Rows>);
+pub(super) struct AllRows(pub(super) BTreeMap<String, Rows>);
 
 fn key(name: &str) -> String {
     name.to_ascii_lowercase()
@@ -144,7 +143,7 @@ impl AllRows {
     pub(super) fn follow(
         &mut self,
         text: &str,
-        touches: &std::collections::BTreeSet<Touch>,
+        touches: &BTreeSet<Touch>,
         before: &Schema,
         after: &Schema,
     ) {
@@ -172,22 +171,19 @@ impl AllRows {
     fn follow_names(&mut self, before: &Schema, after: &Schema, understood: Option<&str>) {
         let gone = before.tables_not_in(after);
         let new = after.tables_not_in(before);
-        match (gone.as_slice(), new.as_slice()) {
-            ([old], [new]) => {
-                if let Some(rows) = self.0.remove(&key(old)) {
-                    self.0.insert(key(new), rows);
-                }
+        if let ([old], [new]) = (gone.as_slice(), new.as_slice()) {
+            if let Some(rows) = self.0.remove(&key(old)) {
+                self.0.insert(key(new), rows);
             }
-            _ => {
-                for name in gone {
-                    self.0.remove(&key(name));
-                }
-                for name in new {
-                    if understood != Some(&key(name)) {
-                        let rows = Rows::none(names(&after.tables[name]));
-                        self.0.insert(key(name), rows);
-                    }
-                }
+            return;
+        }
+        for name in gone {
+            self.0.remove(&key(name));
+        }
+        for name in new {
+            if understood != Some(&key(name)) {
+                let rows = Rows::none(names(&after.tables[name]));
+                self.0.insert(key(name), rows);
             }
         }
     }
@@ -227,7 +223,7 @@ impl AllRows {
     fn next(
         &self,
         meant: &Meaning<'_>,
-        touches: &std::collections::BTreeSet<Touch>,
+        touches: &BTreeSet<Touch>,
         after: &Schema,
     ) -> Option<(String, Rows)> {
         match meant {
@@ -253,28 +249,34 @@ impl AllRows {
                 sets,
                 condition,
             } => self.updated(table, sets, condition.unwrap_or("TRUE")),
-            Meaning::Delete { table, condition } => {
-                let old = self.of(table).filter(|rows| rows.known)?;
-                let kept = condition.map_or_else(
-                    || "FALSE".to_owned(),
-                    |condition| format!("({condition}) IS NOT TRUE"),
-                );
-                let rowid = if old.has_rowid { "rowid, " } else { "" };
-                let list: Vec<String> = old.columns.iter().map(|c| quoted(c)).collect();
-                let select = format!(
-                    "SELECT {rowid}{} FROM {} WHERE {kept}",
-                    list.join(", "),
-                    quoted(table)
-                );
-                let rows = Rows {
-                    sql: self.bound(&select)?,
-                    in_place: false,
-                    ..old.clone()
-                };
-                Some((key(table), rows))
-            }
+            Meaning::Delete { table, condition } => self.deleted(table, *condition),
             Meaning::Other => None,
         }
+    }
+
+    fn deleted(&self, table: &str, condition: Option<&str>) -> Option<(String, Rows)> {
+        let old = self.of(table).filter(|rows| rows.known)?;
+        let kept = condition.map_or_else(
+            || "FALSE".to_owned(),
+            |condition| format!("({condition}) IS NOT TRUE"),
+        );
+        let list: Vec<String> = old.columns.iter().map(|column| quoted(column)).collect();
+        Some((key(table), self.changed(table, old, &list, &kept)?))
+    }
+
+    /// The rows of a table after a statement that keeps those of `kept`, with these values.
+    fn changed(&self, table: &str, old: &Rows, values: &[String], kept: &str) -> Option<Rows> {
+        let rowid = if old.has_rowid { "rowid, " } else { "" };
+        let select = format!(
+            "SELECT {rowid}{} FROM {} WHERE {kept}",
+            values.join(", "),
+            quoted(table)
+        );
+        Some(Rows {
+            sql: self.bound(&select)?,
+            in_place: false,
+            ..old.clone()
+        })
     }
 
     fn updated(
@@ -293,14 +295,7 @@ impl AllRows {
                 })
         });
         let list: Vec<String> = list.collect();
-        let rowid = if old.has_rowid { "rowid, " } else { "" };
-        let select = format!("SELECT {rowid}{} FROM {}", list.join(", "), quoted(table));
-        let rows = Rows {
-            sql: self.bound(&select)?,
-            in_place: false,
-            ..old.clone()
-        };
-        Some((key(table), rows))
+        Some((key(table), self.changed(table, old, &list, "TRUE")?))
     }
 
     fn inserted(
@@ -349,74 +344,4 @@ impl AllRows {
             in_place: false,
         })
     }
-
-    /// The rows of a query of the script, under these names.
-    fn listed(&self, select: &str, columns: &[String]) -> Option<Rows> {
-        let list: Vec<String> = columns.iter().map(|column| quoted(column)).collect();
-        let bound = self.bound(select)?;
-        Some(Rows {
-            sql: format!(
-                "SELECT * FROM (WITH safestep_rows({}) AS ({bound}) SELECT * FROM safestep_rows)",
-                list.join(", ")
-            ),
-            columns: columns
-                .iter()
-                .filter(|column| !column.eq_ignore_ascii_case("rowid"))
-                .cloned()
-                .collect(),
-            has_rowid: columns
-                .iter()
-                .any(|column| column.eq_ignore_ascii_case("rowid")),
-            known: true,
-            in_place: false,
-        })
-    }
-
-    /// A query of the script with the tables that it names bound to their rows. `None` where one of them is unknown.
-    fn bound(&self, select: &str) -> Option<String> {
-        let list = words(select).ok()?;
-        let says = |wanted: &str| list.iter().any(|word| word.canonical == wanted);
-        let is_qualified = list.windows(2).any(|pair| {
-            matches!(pair[0].canonical.as_str(), "main" | "temp") && pair[1].canonical == "."
-        });
-        if is_qualified {
-            return None;
-        }
-        let with_rowid = ["rowid", "oid", "_rowid_"].iter().any(|name| says(name));
-        let named: Vec<(&String, &Rows)> = self.0.iter().filter(|(name, _)| says(name)).collect();
-        if named.iter().any(|(_, rows)| !rows.known) {
-            return None;
-        }
-        // Among the columns of a query there is no hidden rowid: `*` must not show it.
-        let select = match named.as_slice() {
-            [(_, rows)] if with_rowid => spelt_out(select, &list, &rows.columns),
-            _ => select.to_owned(),
-        };
-        let tables: Vec<String> = named
-            .iter()
-            .map(|(name, rows)| format!("{} AS ({})", quoted(name), rows.visible(with_rowid)))
-            .collect();
-        if tables.is_empty() {
-            return Some(select);
-        }
-        Some(format!(
-            "WITH {} SELECT * FROM ({select})",
-            tables.join(", ")
-        ))
-    }
-}
-
-/// A query with the columns in the place of each `*` that stands for all of them.
-fn spelt_out(select: &str, list: &[Word], columns: &[String]) -> String {
-    let names: Vec<String> = columns.iter().map(|column| quoted(column)).collect();
-    let mut text = select.to_owned();
-    for three in list.windows(3).rev() {
-        let is_all = matches!(three[0].canonical.as_str(), "select" | ",")
-            && three[1].canonical == "*"
-            && matches!(three[2].canonical.as_str(), "from" | ",");
-        if is_all {
-            text.replace_range(three[1].start..three[1].end, &names.join(", "));
-        }
-    }
-    text
 }

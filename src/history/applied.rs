@@ -12,7 +12,7 @@ use crate::sqlite::{Connection, has_table, hex};
 pub struct AppliedRow {
     /// The migration.
     pub version: Version,
-    /// When, in UTC, as SQLite's CURRENT_TIMESTAMP writes it.
+    /// When, in UTC, as SQLite's `CURRENT_TIMESTAMP` writes it.
     pub installed_on: Option<String>,
     /// How long it took; `None` where it was taken over and not run.
     pub elapsed_ns: Option<i64>,
