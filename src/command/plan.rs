@@ -4,14 +4,18 @@ use serde_json::{Value, json};
 
 use super::Outcome;
 use super::open::open;
+use crate::catalog::Catalog;
 use crate::enums::EnumMap;
-use crate::error::{Error, Result};
-use crate::forecast::{Forecast, forecast};
+use crate::error::{Error, Problem, Result};
+use crate::forecast::{Finding, Forecast, forecast};
 use crate::history::History;
 use crate::job::{Context, Goal};
 use crate::migration::{Migrations, Target, version_name};
 use crate::migrator::{Direction, Plan};
 use crate::report::{self, Answer, amount, bytes, roughly};
+use crate::snapshot;
+use crate::sqlite::FileFacts;
+use crate::storage::JobLock;
 
 pub(super) async fn plan(context: Context<'_>, revision: &str) -> Outcome {
     match look(&context, revision).await {
@@ -31,9 +35,38 @@ async fn look(context: &Context<'_>, revision: &str) -> Result<(Answer, Option<E
     let history = History::read(&mut live, &migrations).await?;
     let target = goal.resolve(&migrations, history.current)?;
     let plan = Plan::new(&migrations, history.current, target);
-    let found = forecast(&mut live, &plan, &enums).await?;
+    let mut found = forecast(&mut live, &plan, &enums).await?;
+    let facts = FileFacts::read(&mut live).await?;
     live.close().await?;
+    found.findings.extend(surroundings(context, &facts)?);
     Ok(answer(context, &plan, &history, found))
+}
+
+/// What would be in the way of the job, whatever it does: an earlier one that was cut short, a disk that is too small.
+fn surroundings(context: &Context<'_>, facts: &FileFacts) -> Result<Vec<Finding>> {
+    let settings = context.settings;
+    let catalog = Catalog::new(&settings.backups, &settings.database);
+    let mut findings = Vec::new();
+    let is_running = !matches!(JobLock::holder(&settings.database), Ok(None));
+    for record in catalog
+        .own_records()?
+        .iter()
+        .filter(|r| r.outcome.is_none())
+    {
+        let message = if is_running {
+            "is running; this plan may be another one when it has ended"
+        } else {
+            "was cut short; the next job settles it first, and this plan may be another one then"
+        };
+        let subject = format!("job {}", record.id);
+        findings.push(Finding::may(Problem::new(subject, message)));
+    }
+    if let Err(error @ Error::DiskSpace { .. }) =
+        snapshot::require_room(&catalog, &settings.database, facts)
+    {
+        findings.push(Finding::may(Problem::new("disk", error.to_string())));
+    }
+    Ok(findings)
 }
 
 fn answer(
