@@ -114,7 +114,7 @@ async fn work(cli: &Cli, config: &Config) -> Outcome {
         interrupt: &interrupt,
         monitor: &progress,
     };
-    let outcome = command::dispatch(&cli.command, context, cli.global.yes).await;
+    let outcome = command::dispatch(&cli.command, context, &cli.global).await;
     log(&outcome);
     outcome
 }
@@ -124,7 +124,12 @@ fn log((answer, result): &Outcome) {
         .as_ref()
         .map_or("failed", |answer| answer.outcome.as_str());
     match result {
-        Ok(()) if matches!(outcome, "nothing_to_do" | "listed" | "shown" | "healthy") => {
+        Ok(())
+            if matches!(
+                outcome,
+                "nothing_to_do" | "listed" | "shown" | "healthy" | "planned" | "clean"
+            ) =>
+        {
             tracing::debug!(outcome, "done");
         }
         Ok(()) => tracing::info!(outcome, "done"),

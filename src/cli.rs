@@ -71,7 +71,7 @@ pub enum Command {
     Run(Create),
     /// Bring the database up to a revision, through the same job
     Upgrade {
-        /// head, a number, an Alembic id or a unique prefix of it, +N, <rev>+N
+        /// head, a number, an Alembic id or a unique prefix of it, +N, <rev>+N; with --sql also <from>:<to>
         #[arg(default_value = "head", allow_hyphen_values = true)]
         revision: String,
         #[command(flatten)]
@@ -79,8 +79,17 @@ pub enum Command {
     },
     /// Bring the database down to a revision, through the same job
     Downgrade {
-        /// base, a number, an Alembic id or a unique prefix of it, -N, <rev>-N
+        /// base, a number, an Alembic id or a unique prefix of it, -N, <rev>-N; with --sql also <from>:<to>
         #[arg(allow_hyphen_values = true)]
+        revision: String,
+        /// Print the SQL for the sqlite3 shell and change nothing
+        #[arg(long)]
+        sql: bool,
+    },
+    /// What the job would do, touch and lose, without doing it
+    Plan {
+        /// Up or down: head, base, a number, an Alembic id or a unique prefix of it, +N, -N, <rev>+N
+        #[arg(default_value = "head", allow_hyphen_values = true)]
         revision: String,
     },
     /// Put a backup back; what is there now is backed up first
@@ -109,9 +118,29 @@ pub enum Command {
         /// Also how that is known and what is pending
         #[arg(long)]
         all: bool,
+        /// Exit with 5 if it is not at head
+        #[arg(long)]
+        check_heads: bool,
     },
     /// All revisions, and which of them are applied
-    History,
+    History {
+        /// Only these, for example 003:head, 003: or :current
+        #[arg(short, long, value_name = "FROM:TO", allow_hyphen_values = true)]
+        rev_range: Option<String>,
+    },
+    /// The newest revision of the files
+    Heads,
+    /// One revision: its files, what it declares, when it was applied, its SQL
+    Show {
+        /// head, current, a number, an Alembic id or a unique prefix of it, <rev>+N
+        #[arg(default_value = "head", allow_hyphen_values = true)]
+        revision: String,
+        /// The SQL of the way down
+        #[arg(long)]
+        down: bool,
+    },
+    /// Exit with 0 if the database is at head and its schema is that of head, else with 5
+    Check,
     /// Write the files of a new migration
     Revision(Revision),
     /// Look at locks and their holders, journal, disk, interrupted jobs and schema drift
@@ -171,6 +200,9 @@ pub struct Create {
     /// Build a new database where there is none
     #[arg(long)]
     pub create_if_missing: bool,
+    /// Print the SQL for the sqlite3 shell and change nothing
+    #[arg(long)]
+    pub sql: bool,
 }
 
 /// `safestep backups …`

@@ -27,6 +27,8 @@ pub mod authoring;
 pub mod catalog;
 pub mod snapshot;
 pub mod migrator;
+pub mod forecast;
+pub mod offline;
 pub mod restore;
 
 // The only module that knows the order of things.

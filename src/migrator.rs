@@ -200,7 +200,7 @@ fn timing(step: &Step<'_>, watch: Stopwatch) -> Timing {
 }
 
 /// A script may set these; the next one must not inherit them.
-async fn restore_settings(connection: &mut Connection) -> Result<()> {
+pub(crate) async fn restore_settings(connection: &mut Connection) -> Result<()> {
     let sql = "PRAGMA foreign_keys = OFF; PRAGMA legacy_alter_table = OFF";
     connection
         .run("reset the connection", sql)
@@ -208,7 +208,11 @@ async fn restore_settings(connection: &mut Connection) -> Result<()> {
         .map(|_| ())
 }
 
-async fn require_no_transaction(connection: &mut Connection, step: &Step<'_>) -> Result<()> {
+/// A file outside a transaction of ours must not leave one of its own open.
+pub(crate) async fn require_no_transaction(
+    connection: &mut Connection,
+    step: &Step<'_>,
+) -> Result<()> {
     if !connection.in_transaction().await? {
         return Ok(());
     }
@@ -246,6 +250,11 @@ fn classify(script: &Script, failed: ScriptFailure, interrupt: &Interrupt) -> Er
     if failed.failure.is_full() {
         return Error::sqlite(format!("run {}", script.path.display()))(failed.failure);
     }
+    self::failed(script, failed)
+}
+
+/// The failure of a script, with its place.
+pub(crate) fn failed(script: &Script, failed: ScriptFailure) -> Error {
     Error::MigrationFailed(Box::new(StatementFailure {
         file: script.path.clone(),
         stored: script.stored,

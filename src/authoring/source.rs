@@ -10,7 +10,7 @@ use super::files::schema_file;
 use crate::autogenerate::Blueprint;
 use crate::error::{Error, Problem, Result};
 use crate::sqlite::{Access, Connection, FileFacts, Interrupt, ScriptFailure};
-use crate::storage;
+use crate::storage::{self, PathKind};
 
 /// No schema that a person wrote is larger.
 const SCHEMA_LIMIT_BYTES: u64 = 16 * 1024 * 1024;
@@ -33,6 +33,16 @@ impl Source {
     #[must_use]
     pub fn schema_file(migrations: &Path) -> Self {
         Self::SchemaFile(schema_file(migrations))
+    }
+
+    /// As [`Self::schema_file`], where there is one.
+    ///
+    /// # Errors
+    /// [`Error::Io`]
+    pub fn schema_file_if_there(migrations: &Path) -> Result<Option<Self>> {
+        let path = schema_file(migrations);
+        let is_there = storage::kind(&path)? != PathKind::Missing;
+        Ok(is_there.then_some(Self::SchemaFile(path)))
     }
 
     /// Reads the target.

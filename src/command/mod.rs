@@ -2,18 +2,22 @@
 
 mod ask;
 mod backups;
+mod check;
 mod current;
 mod doctor;
 mod history;
 mod jobs;
 mod open;
 mod pages;
+mod plan;
 mod repair;
 mod restore;
 mod revision;
+mod show;
+mod sql;
 mod standing;
 
-use crate::cli::{Backups, Command, Create};
+use crate::cli::{Backups, Command, Create, Global};
 use crate::error::Result;
 use crate::job::Context;
 use crate::report::Answer;
@@ -24,19 +28,37 @@ pub use pages::{completions, man};
 pub type Outcome = (Option<Answer>, Result<()>);
 
 /// Runs a verb.
-pub async fn dispatch(command: &Command, context: Context<'_>, yes: bool) -> Outcome {
+pub async fn dispatch(command: &Command, context: Context<'_>, global: &Global) -> Outcome {
+    let (yes, verbose) = (global.yes, global.verbose);
     match command {
+        Command::Run(Create { sql: true, .. }) => plain(sql::upgrade(context, "head").await),
+        Command::Upgrade {
+            revision,
+            create: Create { sql: true, .. },
+        } => plain(sql::upgrade(context, revision).await),
+        Command::Downgrade {
+            revision,
+            sql: true,
+        } => plain(sql::downgrade(context, revision).await),
         Command::Run(_) => jobs::run(context).await,
         Command::Upgrade { revision, .. } => jobs::upgrade(context, revision).await,
-        Command::Downgrade { revision } => jobs::downgrade(context, revision).await,
+        Command::Downgrade { revision, .. } => jobs::downgrade(context, revision).await,
+        Command::Plan { revision } => plan::plan(context, revision).await,
         Command::Restore { backup } => restore::restore(context, backup, yes).await,
         Command::Stamp { revision, force } => jobs::stamp(context, revision, *force).await,
         Command::Repair => repair::repair(context, yes).await,
         Command::Backup => jobs::backup(context).await,
         Command::Backups(Backups::List) => plain(backups::list(context)),
         Command::Backups(Backups::Show { backup }) => plain(backups::show(context, backup)),
-        Command::Current { all } => plain(current::current(context, *all).await),
-        Command::History => plain(history::history(context).await),
+        Command::Current { all, check_heads } => {
+            current::current(context, *all, verbose, *check_heads).await
+        }
+        Command::History { rev_range } => {
+            plain(history::history(context, rev_range.as_deref(), verbose).await)
+        }
+        Command::Heads => plain(show::heads(context)),
+        Command::Show { revision, down } => plain(show::show(context, revision, *down).await),
+        Command::Check => check::check(context).await,
         Command::Revision(wanted) => plain(revision::revision(context, wanted).await),
         Command::Doctor => doctor::doctor(context).await,
         Command::Completions { shell } => plain(Ok(completions(*shell))),
@@ -58,6 +80,7 @@ pub fn name(command: &Command) -> &'static str {
         Command::Run(_) => "run",
         Command::Upgrade { .. } => "upgrade",
         Command::Downgrade { .. } => "downgrade",
+        Command::Plan { .. } => "plan",
         Command::Restore { .. } => "restore",
         Command::Stamp { .. } => "stamp",
         Command::Repair => "repair",
@@ -65,7 +88,10 @@ pub fn name(command: &Command) -> &'static str {
         Command::Backups(Backups::List) => "backups list",
         Command::Backups(Backups::Show { .. }) => "backups show",
         Command::Current { .. } => "current",
-        Command::History => "history",
+        Command::History { .. } => "history",
+        Command::Heads => "heads",
+        Command::Show { .. } => "show",
+        Command::Check => "check",
         Command::Revision(_) => "revision",
         Command::Doctor => "doctor",
         Command::Completions { .. } => "completions",
@@ -77,7 +103,9 @@ pub fn name(command: &Command) -> &'static str {
 #[must_use]
 pub fn creates(command: &Command) -> bool {
     match command {
-        Command::Run(Create { create_if_missing }) => *create_if_missing,
+        Command::Run(Create {
+            create_if_missing, ..
+        }) => *create_if_missing,
         Command::Upgrade { create, .. } => create.create_if_missing,
         _ => false,
     }

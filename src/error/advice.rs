@@ -71,6 +71,10 @@ impl Error {
             Self::VerificationFailed { .. } => {
                 "Correct the migration as each line says and run the same command again.".into()
             }
+            Self::WouldFail { .. } => {
+                "Put the rows or the migration right as each line says, then look again: `safestep plan`.".into()
+            }
+            Self::NotAtHead { next, .. } => next.clone(),
             Self::NotProven { backup, .. } => format!(
                 "Stop the application now. Then put the backup back: `safestep restore {} --yes`.",
                 backup.display()

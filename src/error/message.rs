@@ -74,6 +74,16 @@ impl fmt::Display for Error {
                 f.write_str("the migrated database did not pass verification")?;
                 lines(f, problems)
             }
+            Self::WouldFail { problems } => {
+                f.write_str("the job would fail, and the database would be left as it is")?;
+                lines(f, problems)
+            }
+            Self::NotAtHead {
+                message, problems, ..
+            } => {
+                f.write_str(message)?;
+                lines(f, problems)
+            }
             Self::NotProven {
                 cause,
                 detail,

@@ -49,6 +49,12 @@ impl SqliteFailure {
         self.primary() == 9
     }
 
+    /// A constraint was broken (`SQLITE_CONSTRAINT`).
+    #[must_use]
+    pub fn is_constraint(&self) -> bool {
+        self.primary() == 19
+    }
+
     /// The file is damaged or no database at all (`SQLITE_CORRUPT`, `SQLITE_NOTADB`).
     #[must_use]
     pub fn is_damage(&self) -> bool {
@@ -194,6 +200,14 @@ pub enum Error {
     UnknownEnumValues { problems: Vec<Problem> },
     /// A check of the migrated database failed; rolled back.
     VerificationFailed { problems: Vec<Problem> },
+    /// What a plan found would make the job fail.
+    WouldFail { problems: Vec<Problem> },
+    /// The database is not where the files say that it should be.
+    NotAtHead {
+        message: String,
+        problems: Vec<Problem>,
+        next: String,
+    },
     /// It failed, and that the database is as before could not be proven.
     NotProven {
         cause: Box<Error>,
@@ -273,7 +287,9 @@ impl Error {
             | Self::SchemaDiffers { .. } => 4,
             Self::MigrationFailed(_)
             | Self::UnknownEnumValues { .. }
-            | Self::VerificationFailed { .. } => 5,
+            | Self::VerificationFailed { .. }
+            | Self::WouldFail { .. }
+            | Self::NotAtHead { .. } => 5,
             Self::NotProven { .. } => 6,
             Self::BackupUnusable { .. } | Self::NoSuchBackup { .. } => 7,
             Self::Locked { .. } | Self::JobRunning { .. } | Self::DiskSpace { .. } => 75,
@@ -301,6 +317,8 @@ impl Error {
             Self::MigrationFailed(_) => "migration_failed",
             Self::UnknownEnumValues { .. } => "unknown_enum_values",
             Self::VerificationFailed { .. } => "verification_failed",
+            Self::WouldFail { .. } => "would_fail",
+            Self::NotAtHead { .. } => "not_at_head",
             Self::NotProven { .. } => "not_proven",
             Self::BackupUnusable { .. } => "backup_unusable",
             Self::NoSuchBackup { .. } => "no_such_backup",

@@ -5,8 +5,10 @@
 //! the real schema decides, compared with that of every revision; never a row alone.
 
 mod ahead;
+mod applied;
 mod changed;
 mod claims;
+mod offline;
 mod place;
 mod realign;
 mod rows;
@@ -20,6 +22,8 @@ use crate::migration::{Migrations, Version};
 use crate::sqlite::Connection;
 
 pub use self::ahead::with_stored;
+pub use self::applied::{AppliedRow, applied_rows};
+pub use self::offline::{moved_sql, opening_sql};
 pub use self::place::misfits;
 pub use self::realign::changed_schema;
 pub use self::write::write;

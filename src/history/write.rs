@@ -99,8 +99,12 @@ async fn insert_row(
     .map(|_| ())
 }
 
+/// VARCHAR(64), because revision ids reach 41 characters.
+pub(super) const ALEMBIC_TABLE: &str = "CREATE TABLE IF NOT EXISTS alembic_version (version_num VARCHAR(64) NOT NULL, \
+                                        CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))";
+
 /// `alembic_version` is kept where the files speak Alembic. It is never left missing: Fast-Flow takes a failure to
-/// read it for a fresh database. VARCHAR(64), because revision ids reach 41 characters.
+/// read it for a fresh database.
 async fn write_alembic(
     connection: &mut Connection,
     migrations: &Migrations,
@@ -110,9 +114,7 @@ async fn write_alembic(
         return Ok(());
     }
     let doing = "write alembic_version";
-    let create = "CREATE TABLE IF NOT EXISTS alembic_version (version_num VARCHAR(64) NOT NULL, \
-                  CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))";
-    connection.run(doing, create).await?;
+    connection.run(doing, ALEMBIC_TABLE).await?;
     connection.run(doing, "DELETE FROM alembic_version").await?;
     if let Some(id) = alembic_id_at(to, migrations) {
         sqlx::query("INSERT INTO alembic_version (version_num) VALUES (?1)")

@@ -50,6 +50,8 @@ fn error_value(error: &Error) -> Value {
         | Error::ChangedMigrations { problems }
         | Error::UnknownEnumValues { problems }
         | Error::VerificationFailed { problems }
+        | Error::WouldFail { problems }
+        | Error::NotAtHead { problems, .. }
         | Error::Unplaceable {
             differences: problems,
             ..

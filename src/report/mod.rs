@@ -2,6 +2,7 @@
 
 mod human;
 mod json;
+mod plan;
 
 use serde_json::{Map, Value};
 
@@ -9,6 +10,7 @@ use crate::error::Error;
 use crate::job;
 
 pub use human::{amount, bytes, table};
+pub use plan::{plan, roughly};
 
 /// The answer of a command: a word, facts for machines, a text for people.
 #[derive(Debug, Clone, Default)]

@@ -197,6 +197,15 @@ impl Schema {
         self.tables.is_empty() && self.views.is_empty()
     }
 
+    /// The names of the tables that another schema has not.
+    #[must_use]
+    pub fn tables_not_in(&self, other: &Self) -> Vec<&String> {
+        self.tables
+            .keys()
+            .filter(|name| !other.tables.contains_key(*name))
+            .collect()
+    }
+
     /// Whether a table has a column.
     #[must_use]
     pub fn has_column(&self, table: &str, column: &str) -> bool {

@@ -63,6 +63,57 @@ const NON_TRANSACTIONAL_PRAGMAS: [&str; 7] = [
     "wal_checkpoint",
 ];
 
+/// What a statement does to the main database, as SQLite's compiler tells it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Touch {
+    /// CREATE TABLE
+    CreateTable(String),
+    /// DROP TABLE
+    DropTable(String),
+    /// ALTER TABLE
+    AlterTable(String),
+    /// CREATE INDEX on this table
+    CreateIndex(String),
+    /// DROP INDEX on this table
+    DropIndex(String),
+    /// INSERT
+    Insert(String),
+    /// UPDATE of a column
+    Update(String, String),
+    /// DELETE that is not part of a DROP TABLE
+    Delete(String),
+    /// VACUUM
+    Vacuum,
+}
+
+/// What an action touches; SQLite's own tables do not count.
+pub(super) fn touch(action: &Action<'_>) -> Option<Touch> {
+    if action.code == sys::SQLITE_ATTACH && action.first.is_empty() {
+        return Some(Touch::Vacuum);
+    }
+    let (first, second) = (action.first.to_owned(), action.second.to_owned());
+    let (table, touch): (_, fn(String, String) -> Touch) = match action.code {
+        sys::SQLITE_CREATE_TABLE | sys::SQLITE_CREATE_VTABLE => {
+            (&first, |table, _| Touch::CreateTable(table))
+        }
+        sys::SQLITE_DROP_TABLE | sys::SQLITE_DROP_VTABLE => {
+            (&first, |table, _| Touch::DropTable(table))
+        }
+        sys::SQLITE_CREATE_INDEX => (&second, |_, table| Touch::CreateIndex(table)),
+        sys::SQLITE_DROP_INDEX => (&second, |_, table| Touch::DropIndex(table)),
+        sys::SQLITE_INSERT => (&first, |table, _| Touch::Insert(table)),
+        sys::SQLITE_UPDATE => (&first, Touch::Update),
+        sys::SQLITE_DELETE => (&first, |table, _| Touch::Delete(table)),
+        // Its first argument is the database; there is no fourth.
+        sys::SQLITE_ALTER_TABLE if first == "main" => {
+            return Some(Touch::AlterTable(second));
+        }
+        _ => return None,
+    };
+    let counts = action.database == "main" && !table.starts_with("sqlite_");
+    counts.then(|| touch(first.clone(), second.clone()))
+}
+
 /// Why an action is refused; `None` when it is allowed.
 pub(super) fn refusal(scope: Scope, action: &Action<'_>) -> Option<String> {
     match action.code {

@@ -13,7 +13,7 @@ mod pages;
 mod script;
 mod transaction;
 
-pub use authorizer::Scope;
+pub use authorizer::{Scope, Touch};
 pub use backup::copy;
 pub(crate) use connection::failure_of;
 pub use connection::{Access, Connection};
@@ -23,5 +23,5 @@ pub use pages::{
     ContentDigest, Layout, PagesWritten, available as pages_available, digest_file, digest_live,
     hex, live_layout, restore_pages,
 };
-pub use script::{ScriptDone, ScriptFailure, run_script};
+pub use script::{Ran, ScriptDone, ScriptFailure, Walk, excerpt, run_script};
 pub use transaction::{Begin, begin, begin_reading, commit, leave_wal, rollback};

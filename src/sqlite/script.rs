@@ -1,13 +1,12 @@
 //! Running a migration's SQL statement by statement, so that a failure has a place.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use libsqlite3_sys as sys;
 
-use super::authorizer::{self, Scope};
+use super::authorizer::{self, Scope, Touch};
 use super::connection::Connection;
-use super::ffi::{Action, Raw};
+use super::ffi::{Action, Raw, Statement};
 use crate::error::{Result, SqliteFailure};
 
 const EXCERPT_LIMIT: usize = 160;
@@ -48,26 +47,17 @@ pub async fn run_script(
 }
 
 fn run(raw: &Raw<'_>, sql: &str, scope: Scope) -> std::result::Result<ScriptDone, ScriptFailure> {
-    let mut refusal = None;
-    let seen = RefCell::new(Seen::default());
-    let mut judge = |action: &Action<'_>| {
-        seen.borrow_mut().take(action);
-        let reason = authorizer::refusal(scope, action);
-        let allowed = reason.is_none();
-        refusal = reason.or(refusal.take());
-        allowed
-    };
-    let outcome = raw.with_authorizer(&mut judge, || run_all(raw, sql, &seen));
-    outcome.map_err(|mut failed| {
-        if let (true, Some(reason)) = (failed.failure.is_refused(), refusal) {
-            failed.failure.message = reason;
-        }
-        failed
-    })
+    let mut walk = Walk::new(sql);
+    let mut done = ScriptDone::default();
+    while let Some(ran) = walk.next(raw, scope) {
+        ran.failure.map_or(Ok(()), Err)?;
+        done.add(ran.seen, || raw.changes());
+    }
+    Ok(done)
 }
 
 /// What the authorizer has seen of one statement.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Seen {
     deletes_from: BTreeSet<String>,
     taken_from: BTreeSet<String>,
@@ -110,36 +100,126 @@ impl ScriptDone {
     }
 }
 
-fn run_all(
-    raw: &Raw<'_>,
-    sql: &str,
-    seen: &RefCell<Seen>,
-) -> std::result::Result<ScriptDone, ScriptFailure> {
-    let mut start = 0;
-    let mut done = ScriptDone::default();
-    while start < sql.len() {
-        let rest = &sql[start..];
-        let place = |failure, offset, count| locate(sql, start, offset, count + 1, failure);
-        seen.take();
-        let (statement, consumed) = raw
-            .prepare(rest)
-            .map_err(|failure| place(failure, raw.error_offset(), done.statements))?;
-        if let Some(mut statement) = statement {
-            if let Some(name) = statement.first_parameter() {
-                return Err(place(parameter(&name), None, done.statements));
-            }
-            while statement
-                .step()
-                .map_err(|failure| place(failure, None, done.statements))?
-            {}
-            done.add(seen.take(), || raw.changes());
+/// A script that is run one statement at a time, to see what each of them does.
+#[derive(Debug)]
+pub struct Walk<'s> {
+    sql: &'s str,
+    start: usize,
+    count: usize,
+}
+
+/// A statement that was run.
+#[derive(Debug)]
+pub struct Ran<'s> {
+    /// Which of the script, from 1.
+    pub number: usize,
+    /// Its text from its first word on, with what follows it up to the semicolon.
+    pub text: &'s str,
+    /// What it did, or would have done.
+    pub touches: BTreeSet<Touch>,
+    /// Why it did not.
+    pub failure: Option<ScriptFailure>,
+    seen: Seen,
+}
+
+impl<'s> Walk<'s> {
+    /// Before the first statement.
+    #[must_use]
+    pub fn new(sql: &'s str) -> Self {
+        Self {
+            sql,
+            start: 0,
+            count: 0,
         }
-        if consumed == 0 {
-            break;
-        }
-        start += consumed;
     }
-    Ok(done)
+
+    /// Runs the next statement; `None` at the end. After a failure that came when it ran, and not when it was compiled,
+    /// the walk can go on behind it.
+    pub async fn step(
+        &mut self,
+        connection: &mut Connection,
+        scope: Scope,
+    ) -> Result<Option<Ran<'s>>> {
+        connection.raw(|raw| self.next(raw, scope)).await
+    }
+
+    /// The line on which a statement begins, from 1.
+    #[must_use]
+    pub fn line_of(&self, ran: &Ran<'s>) -> usize {
+        let offset = (ran.text.as_ptr() as usize).saturating_sub(self.sql.as_ptr() as usize);
+        line_at(self.sql, offset)
+    }
+
+    fn next(&mut self, raw: &Raw<'_>, scope: Scope) -> Option<Ran<'s>> {
+        let mut refusal = None;
+        let mut touches = BTreeSet::new();
+        let mut seen = Seen::default();
+        let mut judge = |action: &Action<'_>| {
+            seen.take(action);
+            touches.extend(authorizer::touch(action));
+            let reason = authorizer::refusal(scope, action);
+            let allowed = reason.is_none();
+            refusal = reason.or(refusal.take());
+            allowed
+        };
+        let (text, outcome) = raw.with_authorizer(&mut judge, || self.run_one(raw))?;
+        let failure = outcome.err().map(|mut failed| {
+            if let (true, Some(reason)) = (failed.failure.is_refused(), refusal) {
+                failed.failure.message = reason;
+            }
+            failed
+        });
+        // SQLite asks whether the rows of a table that is dropped may be deleted, too.
+        let dropped = |touch: &Touch| matches!(touch, Touch::Delete(t) if touches.contains(&Touch::DropTable(t.clone())));
+        let touches = touches.iter().filter(|t| !dropped(t)).cloned().collect();
+        Some(Ran {
+            number: failure.as_ref().map_or(self.count, |f| f.statement),
+            text,
+            touches,
+            failure,
+            seen,
+        })
+    }
+
+    /// Compiles and runs the next statement; `None` where only blanks and comments are left.
+    fn run_one(
+        &mut self,
+        raw: &Raw<'_>,
+    ) -> Option<(&'s str, std::result::Result<(), ScriptFailure>)> {
+        while self.start < self.sql.len() {
+            let (sql, start) = (self.sql, self.start);
+            let rest = &sql[start..];
+            let place = |failure, offset| locate(sql, start, offset, self.count + 1, failure);
+            let (statement, consumed) = match raw.prepare(rest) {
+                Ok(prepared) => prepared,
+                Err(failure) => {
+                    let failed = place(failure, raw.error_offset());
+                    self.start = sql.len();
+                    return Some((skip_blanks_and_comments(rest), Err(failed)));
+                }
+            };
+            self.start = if consumed == 0 {
+                sql.len()
+            } else {
+                start + consumed
+            };
+            if let Some(mut statement) = statement {
+                let text = skip_blanks_and_comments(&sql[start..self.start]);
+                let result = match statement.first_parameter() {
+                    Some(name) => Err(place(parameter(&name), None)),
+                    None => step_to_end(&mut statement).map_err(|failure| place(failure, None)),
+                };
+                self.count += 1;
+                return Some((text, result));
+            }
+        }
+        None
+    }
+}
+
+fn step_to_end(statement: &mut Statement<'_>) -> std::result::Result<(), SqliteFailure> {
+    while statement.step()? {}
+    Ok(())
 }
 
 /// SQLite would take the parameter for NULL.
@@ -162,12 +242,16 @@ fn locate(
     let at = offset.map_or(first, |offset| start + offset).max(first);
     ScriptFailure {
         statement,
-        line: sql.as_bytes()[..at.min(sql.len())]
-            .split(|byte| *byte == b'\n')
-            .count(),
+        line: line_at(sql, at),
         excerpt: excerpt(text),
         failure,
     }
+}
+
+fn line_at(sql: &str, offset: usize) -> usize {
+    sql.as_bytes()[..offset.min(sql.len())]
+        .split(|byte| *byte == b'\n')
+        .count()
 }
 
 /// The text from its first word on.
@@ -184,7 +268,9 @@ fn skip_blanks_and_comments(mut text: &str) -> &str {
     }
 }
 
-fn excerpt(text: &str) -> String {
+/// The first words of a statement, on one line.
+#[must_use]
+pub fn excerpt(text: &str) -> String {
     let line = text.split(';').next().unwrap_or("");
     let words: Vec<&str> = line.split_whitespace().collect();
     let joined = words.join(" ");

@@ -38,6 +38,12 @@ impl Inventory {
         }
         Ok(Self { schema, rows })
     }
+
+    /// The schema that was seen.
+    #[must_use]
+    pub fn schema(&self) -> &Schema {
+        &self.schema
+    }
 }
 
 /// What one file of a plan left behind.
