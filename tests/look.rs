@@ -34,8 +34,9 @@ fn look_json(sandbox: &Sandbox, args: &[&str]) -> (i32, Value) {
     (run.code, run.json())
 }
 
-/// Schema and history of a database, without what tells when and how fast.
+/// Schema and history of a database, without what tells when and how fast, and without the scripts that only a job keeps.
 fn state(sandbox: &Sandbox) -> String {
+    sandbox.sql("DROP TABLE IF EXISTS _safestep_migrations");
     support::state(&sandbox.database())
 }
 
@@ -350,4 +351,53 @@ fn check_tells_pending_from_drift_and_what_to_run_next() {
     let (_, document) = look_json(&sandbox, &["check"]);
     assert_eq!(document["outcome"], "drifted");
     assert_eq!(document["differences"].as_array().map(Vec::len), Some(2));
+}
+
+#[test]
+fn check_finds_a_constraint_that_was_lost_and_only_notes_another_default() {
+    let sandbox = Sandbox::at("head");
+    sandbox.add_migration(
+        "009_goods",
+        "CREATE TABLE goods (id INTEGER PRIMARY KEY, price INT DEFAULT 1 CHECK (price > 0));",
+    );
+    sandbox.run(&["run"]).expect_code(0);
+    fs::remove_file(sandbox.migrations().join("schema.sql")).unwrap();
+    let (code, document) = look_json(&sandbox, &["check"]);
+    assert_eq!((code, &document["outcome"]), (0, &json!("clean")));
+    sandbox.sql("DROP TABLE goods; CREATE TABLE goods (id INTEGER PRIMARY KEY, price INT CHECK (price > 0))");
+    let (code, document) = look_json(&sandbox, &["check"]);
+    assert_eq!(
+        (code, &document["notes"][0]["subject"]),
+        (0, &json!("goods.price"))
+    );
+    sandbox
+        .sql("DROP TABLE goods; CREATE TABLE goods (id INTEGER PRIMARY KEY, price INT DEFAULT 1)");
+    let run = look(&sandbox, &["check"]).expect_code(5);
+    assert!(
+        run.stderr.contains("goods: it lacks CHECK (price > 0)"),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
+fn check_says_when_schema_sql_is_ahead_of_the_migrations() {
+    let sandbox = Sandbox::at("head");
+    let path = sandbox.migrations().join("schema.sql");
+    let schema = fs::read_to_string(&path).unwrap();
+    fs::write(
+        &path,
+        format!("{schema}\nCREATE TABLE goods (id INTEGER PRIMARY KEY);\n"),
+    )
+    .unwrap();
+    let (code, document) = look_json(&sandbox, &["check"]);
+    assert_eq!((code, &document["outcome"]), (5, &json!("unwritten")));
+    assert_eq!(document["unwritten"][0]["subject"], "goods");
+    let hint = document["error"]["hint"].as_str().unwrap();
+    assert!(hint.contains("safestep revision --autogenerate"), "{hint}");
+    sandbox
+        .run(&["revision", "-m", "goods", "--autogenerate"])
+        .expect_code(0);
+    sandbox.run(&["run"]).expect_code(0);
+    look(&sandbox, &["check"]).expect_code(0);
 }

@@ -5,7 +5,6 @@ use serde_json::json;
 use super::current::whence;
 use super::standing::{Standing, standing};
 use crate::error::{Error, Result};
-use crate::history::AppliedRow;
 use crate::job::Context;
 use crate::migration::{Migration, Migrations, Script, Target, Version};
 use crate::report::{Answer, table};
@@ -28,9 +27,10 @@ pub(super) fn heads(context: Context<'_>) -> Result<Answer> {
 
 pub(super) async fn show(context: Context<'_>, revision: &str, down: bool) -> Result<Answer> {
     let files = Migrations::read(&context.settings.migrations)?;
-    let known = match standing(&context, &files).await {
-        Ok(Standing::Known(known)) => Some(known),
-        Ok(Standing::Newer(_)) | Err(Error::DatabaseMissing { .. }) => None,
+    let (known, unknown) = match standing(&context, &files).await {
+        Ok(Standing::Known(known)) => (Some(known), ""),
+        Ok(Standing::Newer(_)) => (None, "not known: the database is newer than the files"),
+        Err(Error::DatabaseMissing { .. }) => (None, "there is no database"),
         Err(error) => return Err(error),
     };
     let migrations = known.as_ref().map_or(&files, |known| &known.migrations);
@@ -41,7 +41,12 @@ pub(super) async fn show(context: Context<'_>, revision: &str, down: bool) -> Re
         .and_then(|known| known.row(migration.version));
     let applied = known.as_ref().map(|_| Some(migration.version) <= current);
     let script = if down { &migration.down } else { &migration.up };
-    let text = text(migration, script, applied, row);
+    let words = match applied {
+        None => unknown.to_owned(),
+        Some(false) => "no".to_owned(),
+        Some(true) => format!("yes, {}", whence(row)),
+    };
+    let text = text(migration, script, words);
     let declared = &script.declared;
     let facts = json!({
         "version": migration.version.to_string(),
@@ -79,12 +84,7 @@ fn find<'m>(
         })
 }
 
-fn text(
-    migration: &Migration,
-    script: &Script,
-    applied: Option<bool>,
-    applied_row: Option<&AppliedRow>,
-) -> String {
+fn text(migration: &Migration, script: &Script, applied: String) -> String {
     let mut rows: Vec<Vec<String>> = Vec::new();
     let mut row = |name: &str, value: String| rows.push(vec![name.to_owned(), value]);
     row(
@@ -97,14 +97,7 @@ fn text(
     );
     row("up", migration.up.path.display().to_string());
     row("down", migration.down.path.display().to_string());
-    row(
-        "applied",
-        match applied {
-            None => "not known: there is no database, or it is newer than the files".into(),
-            Some(false) => "no".into(),
-            Some(true) => format!("yes, {}", whence(applied_row)),
-        },
-    );
+    row("applied", applied);
     let drops: Vec<String> = script
         .declared
         .drops
