@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use serde_json::Value;
-use support::{Run, Sandbox, block_on, connect, mode_of, query_on, text, tool};
+use support::{Sandbox, block_on, connect, mode_of, query_on, text, tool};
 
 const DATABASE_OF_THE_APPLICATION: &str = "SAFESTEP_TEST_APPLICATION";
 
