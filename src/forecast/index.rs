@@ -4,14 +4,13 @@ use crate::grammar::{Word, words};
 use crate::schema::Index;
 use crate::sqlite::quoted;
 
-/// The columns of an index that a constraint made, each with its collation.
-pub(super) fn columns_of(index: &Index) -> Vec<String> {
+/// The columns of an index, each with its collation; `None` where a term is an expression.
+pub(super) fn columns_of(index: &Index) -> Option<Vec<String>> {
     let term = |term: &String| {
         let term = term.strip_suffix(" DESC").unwrap_or(term);
-        match term.rsplit_once(' ') {
-            Some((column, collation)) => format!("{} COLLATE {collation}", quoted(column)),
-            None => quoted(term),
-        }
+        let (column, collation) = term.rsplit_once(' ')?;
+        let is_column = column != "<expression>";
+        is_column.then(|| format!("{} COLLATE {collation}", quoted(column)))
     };
     index.terms.iter().map(term).collect()
 }
