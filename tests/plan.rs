@@ -508,6 +508,7 @@ fn views_triggers_virtual_tables_and_odd_names_do_not_disturb_a_plan() {
     assert_eq!(of("keyed")["effects"], json!(["altered", "deleted"]));
     assert_eq!(of("odd 'name")["rows"], 2);
     assert_eq!(of("s")["effects"], json!(["created"]));
+    assert_eq!(findings(&document, false), "");
 }
 
 #[test]
@@ -530,6 +531,40 @@ fn what_cannot_be_told_without_running_is_a_note_and_no_failure() {
         "{notes}"
     );
     sandbox.run(&["run"]).expect_code(0);
+}
+
+#[test]
+fn what_triggers_and_conflict_clauses_may_mend_is_no_failure() {
+    let mended = "CREATE TRIGGER picture AFTER INSERT ON kept WHEN new.p IS NULL BEGIN UPDATE kept SET p = 'none.png' WHERE id = new.id; END;";
+    goes_through(&format!(
+        "-- drops: table kept, trigger picture\nCREATE TABLE kept (id, p);\n{mended}\nINSERT INTO kept SELECT id, avatar_url FROM users;\n\
+         CREATE UNIQUE INDEX ix_kept ON kept (id);\nCREATE TABLE final (id, p NOT NULL);\nINSERT INTO final SELECT id, p FROM kept;\nDROP TABLE kept;"
+    ));
+    goes_through(&rebuild(
+        "DEFAULT 'none.png' NOT NULL ON CONFLICT REPLACE",
+        "avatar_url",
+        "",
+    ));
+    fails(
+        "CREATE UNIQUE INDEX ix_users_name ON users (substr(username, 1, 0) COLLATE NOCASE);",
+        "3 row(s) share 1 value(s)",
+    );
+}
+
+#[test]
+fn a_file_of_many_statements_is_planned_in_good_time() {
+    let mut up =
+        String::from("CREATE TABLE codes (id INTEGER PRIMARY KEY, code TEXT NOT NULL UNIQUE);\n");
+    for number in 0..1000 {
+        up.push_str(&format!("INSERT INTO codes (code) VALUES ('code {number}');\nUPDATE users SET email = 'x' WHERE id = '{number}';\n"));
+    }
+    let started = std::time::Instant::now();
+    let document = goes_through(&up);
+    assert!(started.elapsed().as_secs() < 30, "{:?}", started.elapsed());
+    assert_eq!(
+        document["files"][0]["statements"].as_array().map(Vec::len),
+        Some(2001)
+    );
 }
 
 #[test]

@@ -75,6 +75,10 @@ impl Demands<'_> {
     ) {
         match count {
             Some(0) => {}
+            // Rows that break it may be skipped or mended.
+            Some(count) if self.has_conflict_clause() => {
+                findings.push(Finding::may(Problem::new(subject, words(count))));
+            }
             Some(count) => findings.push(Finding::fails(Problem::new(subject, words(count)))),
             // The rows of a table that the plan itself makes are the script's own business.
             None if self.then.is_none() => {}
@@ -83,6 +87,14 @@ impl Demands<'_> {
                 format!("{demand} is new; which rows break it cannot be told before the file runs"),
             ))),
         }
+    }
+
+    /// `ON CONFLICT` in a constraint of the table.
+    fn has_conflict_clause(&self) -> bool {
+        self.texts.1.is_some_and(|text| {
+            text.all_constraints()
+                .any(|constraint| constraint.text.contains("on conflict"))
+        })
     }
 
     async fn not_null(&self, live: &mut Connection, findings: &mut Vec<Finding>) -> Result<()> {
@@ -158,12 +170,14 @@ impl Demands<'_> {
             if was_so && (self.rows.in_place || !self.rows.known) {
                 continue;
             }
-            let (terms, condition) = if made.created {
+            let written = if made.created {
                 let sql = create_sql(twin, "index", name).await?;
                 sql.as_deref().and_then(index::parts).unwrap_or_default()
             } else {
-                (index::columns_of(made), None)
+                (Vec::new(), None)
             };
+            let condition = written.1;
+            let terms = index::columns_of(made).unwrap_or(written.0);
             let count = if terms.is_empty() || !self.rows.known {
                 None
             } else {

@@ -172,7 +172,9 @@ impl Seen<'_> {
                 Touch::Insert(table) => (table, Effect::Inserted),
                 Touch::Update(table, _) => (table, Effect::Updated),
                 Touch::Delete(table) => (table, Effect::Deleted),
-                Touch::CreateTable(_) | Touch::DropTable(_) | Touch::Vacuum => continue,
+                Touch::CreateTable(_) | Touch::DropTable(_) | Touch::Define(_) | Touch::Vacuum => {
+                    continue;
+                }
             };
             let old = renames
                 .iter()

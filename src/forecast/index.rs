@@ -4,9 +4,11 @@ use crate::grammar::{Word, words};
 use crate::schema::{Index, Term};
 use crate::sqlite::quoted;
 
-/// The columns of an index that a constraint made, each with its collation.
-pub(super) fn columns_of(index: &Index) -> Vec<String> {
-    let term = |term: &Term| format!("{} COLLATE {}", quoted(&term.what), term.collation);
+/// The columns of an index, each with its collation; `None` where a term is an expression.
+pub(super) fn columns_of(index: &Index) -> Option<Vec<String>> {
+    let term = |term: &Term| {
+        (!term.is_expression).then(|| format!("{} COLLATE {}", quoted(&term.what), term.collation))
+    };
     index.terms.iter().map(term).collect()
 }
 

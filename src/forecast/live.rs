@@ -56,6 +56,13 @@ pub(super) async fn without_rowid(live: &mut Connection) -> Result<Vec<String>> 
     Ok(rows.iter().filter_map(|row| row.try_get(0).ok()).collect())
 }
 
+/// The tables in which virtual tables keep their content.
+pub(super) async fn shadow_tables(live: &mut Connection) -> Result<Vec<String>> {
+    let sql = "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'shadow'";
+    let rows = live.rows(DOING, sql).await?;
+    Ok(rows.iter().filter_map(|row| row.try_get(0).ok()).collect())
+}
+
 /// Whether `ALTER TABLE … ADD COLUMN` takes this definition for a table that has rows; the reason where it does not.
 /// SQLite refuses some only then (<https://www.sqlite.org/lang_altertable.html#altertabaddcol>).
 pub(super) async fn refuses_column(definition: &str) -> Result<Option<String>> {

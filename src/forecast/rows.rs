@@ -10,6 +10,10 @@ use super::meaning::{Meaning, meaning};
 use crate::schema::{Column, Schema, Table};
 use crate::sqlite::{Touch, quoted};
 
+/// Longer and deeper queries than these take SQLite too long to compile; every statement that is followed adds a level.
+const QUERY_LIMIT_BYTES: usize = 32 * 1024;
+const QUERY_LIMIT_LEVELS: usize = 40;
+
 /// The rows of one table at a moment of the plan.
 #[derive(Debug, Clone)]
 pub(super) struct Rows {
@@ -27,6 +31,18 @@ impl Rows {
     /// A query with these rows as its table `t`.
     pub(super) fn query(&self, select: &str, tail: &str) -> String {
         format!("SELECT {select} FROM ({}) AS t {tail}", self.sql)
+    }
+
+    /// A file of a thousand UPDATEs is not followed to its end.
+    fn bounded(self) -> Self {
+        let levels = self.sql.matches("FROM (").count();
+        if self.sql.len() <= QUERY_LIMIT_BYTES && levels <= QUERY_LIMIT_LEVELS {
+            return self;
+        }
+        Self {
+            known: false,
+            ..Self::none(self.columns)
+        }
     }
 
     /// Whether one of them, called `alias`, meets a condition.
@@ -65,6 +81,11 @@ impl Rows {
 /// The rows of all tables.
 #[derive(Debug, Clone, Default)]
 pub(super) struct AllRows(pub(super) BTreeMap<String, Rows>);
+
+/// What a trigger does to the rows of its own table is not followed.
+fn has_trigger(schema: &Schema, table: &str) -> bool {
+    schema.triggers.values().any(|trigger| key(&trigger.table) == table)
+}
 
 fn key(name: &str) -> String {
     name.to_ascii_lowercase()
@@ -147,12 +168,12 @@ impl AllRows {
         before: &Schema,
         after: &Schema,
     ) {
-        let earlier = self.clone();
-        let meant = meaning(text);
         let mut understood = None;
-        if let Some((table, rows)) = earlier.next(&meant, touches, after) {
+        if let Some((table, rows)) = self.next(&meaning(text), touches, after)
+            && !has_trigger(before, &table)
+        {
             understood = Some(table.clone());
-            self.0.insert(table, rows);
+            self.0.insert(table, rows.bounded());
         }
         for touch in touches {
             if let Touch::Insert(table) | Touch::Update(table, _) | Touch::Delete(table) = touch

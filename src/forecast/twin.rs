@@ -9,7 +9,7 @@ use sqlx::Row;
 use crate::error::{Error, Problem, Result};
 use crate::migrator::{self, Step};
 use crate::schema::{self, Schema};
-use crate::sqlite::{Connection, Scope, Touch, Walk, excerpt, failure_of};
+use crate::sqlite::{Connection, Ran, Scope, Touch, Walk, excerpt, failure_of};
 
 const DOING: &str = "build the schema in memory";
 /// Virtual tables first, since they make their shadow tables themselves.
@@ -85,28 +85,36 @@ impl Twin {
         };
         let mut walk = Walk::new(&script.sql);
         let mut tried = Vec::new();
-        while let Some(ran) = walk.step(&mut self.connection, scope).await? {
-            let line = walk.line_of(&ran);
-            let mut stopped = None;
-            if let Some(failed) = ran.failure {
-                if !failed.failure.is_constraint() {
-                    return Ok((tried, Some(migrator::failed(script, failed))));
-                }
-                stopped = Some(failed.failure.message);
-            }
+        loop {
+            let changes = |ran: &Ran<'_>| ran.touches.iter().any(changes_the_schema);
+            let some = walk.until(&mut self.connection, scope, changes).await?;
             let before = self.schema.clone();
-            if ran.touches.iter().any(changes_the_schema) {
+            if some.is_empty() {
+                break;
+            }
+            if some.last().is_some_and(changes) {
                 self.schema = Arc::new(schema::read(&mut self.connection).await?);
             }
-            tried.push(Tried {
-                number: ran.number,
-                line,
-                text: ran.text.to_owned(),
-                touches: ran.touches,
-                before,
-                after: self.schema.clone(),
-                stopped,
-            });
+            for ran in some {
+                let line = walk.line_of(&ran);
+                let after = if changes(&ran) { &self.schema } else { &before };
+                let mut stopped = None;
+                if let Some(failed) = ran.failure {
+                    if !failed.failure.is_constraint() {
+                        return Ok((tried, Some(migrator::failed(script, failed))));
+                    }
+                    stopped = Some(failed.failure.message);
+                }
+                tried.push(Tried {
+                    number: ran.number,
+                    line,
+                    text: ran.text.to_owned(),
+                    touches: ran.touches,
+                    before: before.clone(),
+                    after: after.clone(),
+                    stopped,
+                });
+            }
         }
         let failure = self.end_file(step).await?;
         Ok((tried, failure))
@@ -131,7 +139,8 @@ fn changes_the_schema(touch: &Touch) -> bool {
         | Touch::DropTable(_)
         | Touch::AlterTable(_)
         | Touch::CreateIndex(_)
-        | Touch::DropIndex(_) => true,
+        | Touch::DropIndex(_)
+        | Touch::Define(_) => true,
         Touch::Insert(_) | Touch::Update(..) | Touch::Delete(_) | Touch::Vacuum => false,
     }
 }

@@ -82,6 +82,8 @@ pub enum Touch {
     Update(String, String),
     /// DELETE that is not part of a DROP TABLE
     Delete(String),
+    /// CREATE or DROP of a view or trigger of this name
+    Define(String),
     /// VACUUM
     Vacuum,
 }
@@ -101,6 +103,10 @@ pub(super) fn touch(action: &Action<'_>) -> Option<Touch> {
         }
         sys::SQLITE_CREATE_INDEX => (&second, |_, table| Touch::CreateIndex(table)),
         sys::SQLITE_DROP_INDEX => (&second, |_, table| Touch::DropIndex(table)),
+        sys::SQLITE_CREATE_VIEW
+        | sys::SQLITE_DROP_VIEW
+        | sys::SQLITE_CREATE_TRIGGER
+        | sys::SQLITE_DROP_TRIGGER => (&first, |name, _| Touch::Define(name)),
         sys::SQLITE_INSERT => (&first, |table, _| Touch::Insert(table)),
         sys::SQLITE_UPDATE => (&first, Touch::Update),
         sys::SQLITE_DELETE => (&first, |table, _| Touch::Delete(table)),

@@ -133,14 +133,29 @@ impl<'s> Walk<'s> {
         }
     }
 
-    /// Runs the next statement; `None` at the end. After a failure that came when it ran, and not when it was compiled,
-    /// the walk can go on behind it.
-    pub async fn step(
+    /// Runs statements up to and with one that `stops` the walk, or to the end. Behind a failure that came when the
+    /// statement ran, and not when it was compiled, the walk goes on.
+    ///
+    /// The handle is taken once for all of them: sqlx can hang where it is taken again and again without a query between.
+    pub async fn until(
         &mut self,
         connection: &mut Connection,
         scope: Scope,
-    ) -> Result<Option<Ran<'s>>> {
-        connection.raw(|raw| self.next(raw, scope)).await
+        stops: impl Fn(&Ran<'s>) -> bool,
+    ) -> Result<Vec<Ran<'s>>> {
+        connection
+            .raw(|raw| {
+                let mut list = Vec::new();
+                while let Some(ran) = self.next(raw, scope) {
+                    let is_last = stops(&ran);
+                    list.push(ran);
+                    if is_last {
+                        break;
+                    }
+                }
+                list
+            })
+            .await
     }
 
     /// The line on which a statement begins, from 1.
@@ -335,6 +350,30 @@ mod tests {
             assert_eq!((failed.statement, failed.line), (2, 2));
             assert!(failed.failure.message.contains(parameter), "{failed:?}");
         }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_walk_tells_what_each_statement_touches_and_goes_on_behind_one_that_failed() {
+        let mut connection = Connection::in_memory().await.expect("in-memory database");
+        let sql =
+            "CREATE TABLE t (a NOT NULL);\n-- why\nINSERT INTO t VALUES (NULL);\nDROP TABLE t;";
+        let mut walk = Walk::new(sql);
+        let all = walk
+            .until(&mut connection, Scope::Transactional, |_| false)
+            .await
+            .expect("connection works");
+        let mut seen = Vec::new();
+        for ran in all {
+            seen.push((ran.number, walk.line_of(&ran), ran.failure.is_some()));
+            let table = || "t".to_owned();
+            let expected = match ran.number {
+                1 => Touch::CreateTable(table()),
+                2 => Touch::Insert(table()),
+                _ => Touch::DropTable(table()),
+            };
+            assert_eq!(ran.touches, BTreeSet::from([expected]));
+        }
+        assert_eq!(seen, [(1, 1, false), (2, 3, true), (3, 4, false)]);
     }
 
     #[tokio::test(flavor = "multi_thread")]
