@@ -361,6 +361,23 @@ fn the_rows_of_a_renamed_table_are_counted_on_under_its_new_name() {
 }
 
 #[test]
+fn old_orphans_of_renamed_tables_are_no_new_ones() {
+    let sandbox = with(
+        "CREATE TABLE goods (id INTEGER PRIMARY KEY); CREATE TABLE parts (g INT REFERENCES goods); \
+         INSERT INTO parts VALUES (9);",
+    );
+    let renames = "-- renames: table goods to wares, table parts to bits\n";
+    let up = "ALTER TABLE goods RENAME TO wares;\nALTER TABLE parts RENAME TO bits;\n";
+    let orphan = "INSERT INTO bits VALUES (10);\n";
+    sandbox.add_migration("009_goods", &format!("{renames}{up}{orphan}"));
+    let problems = stopped(&sandbox);
+    assert!(problems[0].contains("refer to 10 in wares"), "{problems:?}");
+    sandbox.add_migration("009_goods", &format!("{renames}{up}"));
+    sandbox.run(&["plan"]).expect_code(0);
+    passes(&sandbox);
+}
+
+#[test]
 fn a_renaming_that_did_not_happen_excuses_nothing() {
     let sandbox = with("CREATE TABLE goods (id INTEGER PRIMARY KEY, name TEXT, price INT)");
     let up = "-- renames: column goods.name to label\nALTER TABLE goods DROP COLUMN name;\n";

@@ -1,5 +1,7 @@
 //! What a file demands of the rows that it did not demand before: NOT NULL, UNIQUE, CHECK, foreign keys.
 
+use std::collections::BTreeMap;
+
 use sqlx::Row;
 
 use super::rows::{AllRows, Rows};
@@ -15,6 +17,8 @@ const DOING: &str = "read the schema in memory";
 pub(super) struct Demands<'a> {
     pub(super) name: &'a str,
     pub(super) then: Option<&'a Table>,
+    /// From old names of tables to new ones.
+    pub(super) renames: &'a BTreeMap<String, String>,
     pub(super) now: &'a Table,
     /// CREATE TABLE before the file, and after it.
     pub(super) texts: (Option<&'a TableText>, Option<&'a TableText>),
@@ -39,6 +43,10 @@ impl Demands<'_> {
     /// Whether there is anything to ask: the table is another one, or its rows are.
     pub(super) fn are_new(&self) -> bool {
         self.then != Some(self.now) || self.texts.0 != self.texts.1 || !self.rows.in_place
+    }
+
+    fn now_of<'n>(&'n self, table: &'n str) -> &'n str {
+        self.renames.get(table).map_or(table, String::as_str)
     }
 
     /// Asks the live database about each new demand.
@@ -254,8 +262,9 @@ impl Demands<'_> {
                 key.parent
             );
             let is_old = old.is_some_and(|old| {
-                old.iter()
-                    .any(|old| old.columns == key.columns() && old.parent == key.parent)
+                old.iter().any(|old| {
+                    old.columns == key.columns() && self.now_of(&old.parent) == key.parent
+                })
             });
             if is_old {
                 continue;

@@ -101,7 +101,7 @@ pub(super) struct Seen<'a> {
 
 impl Seen<'_> {
     /// Tables that got another name: old and new, of those that are there before or behind the file.
-    fn renames(&self) -> BTreeMap<String, String> {
+    pub(super) fn renames(&self) -> BTreeMap<String, String> {
         let mut names: BTreeMap<String, String> = BTreeMap::new();
         for (gone, new) in self.tried.iter().filter_map(Tried::rename) {
             let first = names

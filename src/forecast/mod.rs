@@ -48,7 +48,6 @@ pub async fn forecast(live: &mut Connection, plan: &Plan<'_>, enums: &EnumMap) -
         before,
         forecast: Forecast::default(),
         footprints: Vec::new(),
-        thinned: BTreeSet::new(),
         shadows: live::shadow_tables(live).await?,
         copied_bytes: 0,
         database_bytes: facts.size_bytes(),
@@ -116,8 +115,6 @@ struct Looker {
     forecast: Forecast,
     /// What the files leave behind on the twin.
     footprints: Vec<Footprint>,
-    /// Tables that a statement deletes from or drops.
-    thinned: BTreeSet<String>,
     shadows: Vec<String>,
     copied_bytes: u64,
     database_bytes: u64,
@@ -152,11 +149,12 @@ impl Looker {
         file.tables = seen.tables(live).await?;
         file.losses = seen.losses(live).await?;
         self.copied_bytes += seen.copied_bytes(&file.tables, &file.losses, self.database_bytes);
+        let renames = seen.renames();
         if let Some(error) = failure {
             file.findings.push(Finding::fails(failed_at(&error)));
             self.forecast.failure = Some(error);
         } else {
-            let found = self.demands(twin, live, &then, &texts).await?;
+            let found = self.demands(twin, live, &then, &texts, &renames).await?;
             file.findings.extend(found);
         }
         self.forecast.files.push(file);
@@ -170,6 +168,7 @@ impl Looker {
         live: &mut Connection,
         then: &Schema,
         texts: &BTreeMap<String, TableText>,
+        renames: &BTreeMap<String, String>,
     ) -> Result<Vec<Finding>> {
         let now = twin.schema.clone();
         let new_texts = effects::texts(&mut twin.connection, &now).await?;
@@ -178,12 +177,14 @@ impl Looker {
             let Some(rows) = self.rows.of(name) else {
                 continue;
             };
-            // A table under a new name counts as new: so it does for the job's check of foreign keys.
+            let renamed = renames.iter().find(|(_, new)| *new == name);
+            let old_name = renamed.map_or(name, |(old, _)| old);
             let demands = Demands {
                 name,
-                then: then.tables.get(name),
+                then: then.tables.get(old_name),
+                renames,
                 now: table,
-                texts: (texts.get(name), new_texts.get(name)),
+                texts: (texts.get(old_name), new_texts.get(name)),
                 rows,
                 all: &self.rows,
             };
@@ -216,13 +217,6 @@ impl Looker {
             text: tried.excerpt(),
             rows,
         });
-        for touch in &tried.touches {
-            if let Touch::Delete(table) | Touch::DropTable(table) = touch
-                && !self.shadows.contains(table)
-            {
-                self.thinned.insert(table.clone());
-            }
-        }
         self.rows
             .follow(&tried.text, &tried.touches, &tried.before, &tried.after);
         Ok(rows)
@@ -258,7 +252,10 @@ impl Looker {
 
     /// Only what was deleted from or dropped can have fewer rows than before.
     fn unknown_rows(&mut self, table: &str, declared: &Declarations) {
-        let may_lose = self.thinned.contains(table) && self.before.rows.contains_key(table);
+        let mut prints = self.footprints.iter();
+        let may_lose = self.before.rows.contains_key(table)
+            && prints.any(|print| print.taken_from.contains(table))
+            && !self.shadows.iter().any(|shadow| shadow == table);
         if may_lose && !declared.deletes.contains(table) {
             let message = "how many rows it will have cannot be told before the plan runs";
             let finding = Finding::may(Problem::new(table, message));

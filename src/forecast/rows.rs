@@ -84,7 +84,10 @@ pub(super) struct AllRows(pub(super) BTreeMap<String, Rows>);
 
 /// What a trigger does to the rows of its own table is not followed.
 fn has_trigger(schema: &Schema, table: &str) -> bool {
-    schema.triggers.values().any(|trigger| key(&trigger.table) == table)
+    schema
+        .triggers
+        .values()
+        .any(|trigger| key(&trigger.table) == table)
 }
 
 fn key(name: &str) -> String {

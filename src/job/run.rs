@@ -153,7 +153,12 @@ impl<'a> Run<'a> {
         self.context.interrupt.check()?;
         let after = Inventory::take(connection).await?;
         let mut problems = undeclared_losses(&before.inventory, &after, footprints);
-        problems.extend(before.foreign_keys.new_violations(connection).await?);
+        problems.extend(
+            before
+                .foreign_keys
+                .new_violations(connection, footprints)
+                .await?,
+        );
         let findings = crate::sqlite::quick_check(connection).await?;
         problems.extend(
             findings

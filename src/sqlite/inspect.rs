@@ -102,7 +102,7 @@ pub async fn sqlite_version(connection: &mut Connection) -> Result<String> {
 /// Whether a table or view of that name exists.
 pub async fn has_table(connection: &mut Connection, name: &str) -> Result<bool> {
     sqlx::query_scalar::<_, i64>(
-        "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?1",
+        "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?1 COLLATE NOCASE",
     )
     .bind(name)
     .fetch_one(connection.sqlx())

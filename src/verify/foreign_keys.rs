@@ -6,7 +6,10 @@
 
 use sqlx::Row;
 
+use super::inventory::Footprint;
 use crate::error::{Problem, Result};
+use crate::grammar::literal;
+use crate::migration::Rename;
 use crate::sqlite::{Connection, quoted};
 
 const LISTED_LIMIT: u32 = 20;
@@ -34,8 +37,17 @@ impl ForeignKeys {
         Ok(Self { old_violations })
     }
 
-    /// The violations that were not there before; drops the lists.
-    pub async fn new_violations(self, connection: &mut Connection) -> Result<Vec<Problem>> {
+    /// The violations that were not there before, under whatever names the tables had then; drops the lists.
+    pub async fn new_violations(
+        self,
+        connection: &mut Connection,
+        footprints: &[Footprint],
+    ) -> Result<Vec<Problem>> {
+        for rename in footprints.iter().flat_map(|print| &print.declared.renames) {
+            if let Rename::Table { from, to } = rename {
+                take_to_new_name(connection, from, to).await?;
+            }
+        }
         collect(connection, AFTER).await?;
         let sql = format!(
             "SELECT a.child, a.parent, a.key_values, a.n - coalesce(b.n, 0) FROM temp.{AFTER} AS a \
@@ -65,10 +77,26 @@ impl ForeignKeys {
     }
 }
 
+/// Where the table really was renamed.
+async fn take_to_new_name(connection: &mut Connection, from: &str, to: &str) -> Result<()> {
+    if crate::sqlite::has_table(connection, from).await? {
+        return Ok(());
+    }
+    for role in ["child", "parent"] {
+        let sql = format!(
+            "UPDATE temp.{BEFORE} SET {role} = {} WHERE {role} = {}",
+            literal(to),
+            literal(from)
+        );
+        connection.run(DOING, &sql).await?;
+    }
+    Ok(())
+}
+
 async fn collect(connection: &mut Connection, list: &str) -> Result<i64> {
     let create = format!(
         "DROP TABLE IF EXISTS temp.{list}; \
-         CREATE TEMP TABLE {list} (child TEXT, parent TEXT, key_values TEXT, n INTEGER, PRIMARY KEY (child, parent, key_values)) \
+         CREATE TEMP TABLE {list} (child TEXT COLLATE NOCASE, parent TEXT COLLATE NOCASE, key_values TEXT, n INTEGER, PRIMARY KEY (child, parent, key_values)) \
          WITHOUT ROWID"
     );
     connection.run(DOING, &create).await?;
@@ -157,8 +185,4 @@ async fn orphans(connection: &mut Connection, key: &Key, list: &str) -> Result<S
         quoted(&key.child),
         complete.join(" AND "),
     ))
-}
-
-fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
 }
