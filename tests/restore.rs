@@ -9,7 +9,7 @@
 mod support;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -486,6 +486,13 @@ fn a_truncated_archive_is_refused() {
     let _ = sandbox.run(&["restore", text(&bad), "--yes"]);
 }
 
+/// The content of a gzip stream, if it is one and its checksum is right.
+fn unzipped(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut content = Vec::new();
+    let read = flate2::read::MultiGzDecoder::new(bytes).read_to_end(&mut content);
+    read.ok().map(|_| content)
+}
+
 #[test]
 fn flipped_bytes_in_an_archive_are_noticed() {
     let (sandbox, archive) = backed_up("delete");
@@ -505,6 +512,10 @@ fn flipped_bytes_in_an_archive_are_noticed() {
     ] {
         let mut flipped = bytes.clone();
         flipped[at] ^= 0x10;
+        // In a long row of zeros the same zeros can be copied from elsewhere: then nothing is damaged.
+        if unzipped(&flipped) == unzipped(&bytes) {
+            continue;
+        }
         fs::write(&bad, flipped).unwrap();
         archive_is_refused(&sandbox, &bad, "");
     }
