@@ -7,11 +7,12 @@ mod decisions;
 mod render;
 mod route;
 mod table;
+mod way;
 
 pub use blueprint::{Blueprint, Change, ColumnOrder, Kind, Object};
 pub use decisions::{Decisions, Question};
 
-use self::route::Way;
+use self::way::Way;
 use crate::error::{Error, Result};
 use crate::schema::{self, Schema};
 use crate::sqlite::{Connection, Scope, run_script};

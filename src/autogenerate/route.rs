@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::blueprint::{Blueprint, ColumnOrder, Kind, Object};
-use super::decisions::{Decisions, lower};
+use super::blueprint::{Blueprint, Kind, Object};
+use super::decisions::lower;
 use super::table::TableChange;
+use super::way::Way;
 use crate::error::{Error, Problem, Result};
 use crate::grammar::{TableText, identifier};
 use crate::sqlite::Connection;
@@ -27,69 +28,6 @@ pub(super) struct Route {
     pub(super) drops_tables: bool,
     /// Dropped tables to which others refer with an ON DELETE action.
     pub(super) acted_on: BTreeSet<String>,
-}
-
-/// What was decided, for one direction.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Way {
-    /// From old names, in lower case, to new ones.
-    tables: BTreeMap<String, String>,
-    /// From old tables and columns to new columns.
-    columns: BTreeMap<(String, String), String>,
-    /// Of the target's columns.
-    fills: BTreeMap<(String, String), String>,
-    placeholders: bool,
-    pub(super) order: ColumnOrder,
-}
-
-impl Way {
-    pub(super) fn up(decisions: &Decisions) -> Self {
-        Self {
-            tables: decisions.tables.clone(),
-            columns: decisions.columns.clone(),
-            fills: decisions
-                .fills
-                .iter()
-                .map(|((table, column), value)| {
-                    let table = lower(decisions.name_now(table));
-                    ((table, column.clone()), value.clone())
-                })
-                .collect(),
-            placeholders: false,
-            order: decisions.column_order,
-        }
-    }
-
-    /// The way back to `origin`.
-    pub(super) fn down(decisions: &Decisions, origin: &Blueprint) -> Self {
-        let table_now = |old: &str| {
-            let new = decisions.tables.get(old);
-            lower(new.map_or(old, String::as_str))
-        };
-        let as_written = |table: &str, column: &str| {
-            let text = origin.table(table).map(|t| TableText::parse(&t.sql));
-            match text {
-                Some(Ok(text)) => text.column(column).map(|column| column.name.clone()),
-                _ => None,
-            }
-            .unwrap_or_else(|| column.to_owned())
-        };
-        let tables = decisions.tables.iter().map(|(old, new)| {
-            let name = origin.table(old).map_or(old, |table| &table.name);
-            (lower(new), name.clone())
-        });
-        let columns = decisions
-            .columns
-            .iter()
-            .map(|((table, old), new)| ((table_now(table), lower(new)), as_written(table, old)));
-        Self {
-            tables: tables.collect(),
-            columns: columns.collect(),
-            fills: BTreeMap::new(),
-            placeholders: true,
-            order: decisions.column_order,
-        }
-    }
 }
 
 /// How far to go. ALTER TABLE looks at every view and trigger of the schema, also at those that are valid only before

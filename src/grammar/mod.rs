@@ -1,0 +1,174 @@
+//! SQLite's own grammar: what a statement says, whatever its layout. The only user of the parser, a port of SQLite's
+//! `tokenize.c` and `parse.y`.
+
+mod table;
+
+use std::fmt;
+
+use sqlite3_parser::lexer::Scanner;
+use sqlite3_parser::lexer::sql::{TokenType, Tokenizer};
+
+pub use table::{ColumnText, Constraint, Kind, TableText, unordered};
+
+/// A text that is no statement of SQLite's grammar, or not of the kind that was expected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotUnderstood {
+    /// What the parser says.
+    pub message: String,
+}
+
+impl fmt::Display for NotUnderstood {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+type Result<T> = std::result::Result<T, NotUnderstood>;
+
+fn not_understood(error: impl fmt::Display) -> NotUnderstood {
+    NotUnderstood {
+        message: error.to_string(),
+    }
+}
+
+/// One word of a statement: everything but blanks and comments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Word {
+    /// In canonical form: identifiers without quotes and, like keywords, in lower case; literals as they are.
+    pub canonical: String,
+    /// Byte offset at which it starts.
+    pub start: usize,
+    /// Byte offset behind it.
+    pub end: usize,
+}
+
+/// The words of a text.
+///
+/// # Errors
+/// [`NotUnderstood`] where a quote or a comment does not end, or a character is none of SQL's.
+pub fn words(sql: &str) -> Result<Vec<Word>> {
+    let mut scanner = Scanner::new(Tokenizer::new());
+    let mut list: Vec<Word> = Vec::new();
+    loop {
+        let (start, token, end) = scanner.scan(sql.as_bytes()).map_err(not_understood)?;
+        if token.is_none() {
+            return Ok(list);
+        }
+        let after_default = list.last().is_some_and(|word| word.canonical == "default");
+        list.push(Word {
+            canonical: canonical_word(&sql[start..end], after_default),
+            start,
+            end,
+        });
+    }
+}
+
+/// A statement in canonical form: two statements that differ only in blanks, comments, the case of keywords and
+/// identifiers, or the quotes of identifiers, have the same.
+///
+/// # Errors
+/// As [`words`].
+pub fn canonical(sql: &str) -> Result<String> {
+    let words: Vec<String> = words(sql)?.into_iter().map(|word| word.canonical).collect();
+    Ok(words.join(" "))
+}
+
+/// After DEFAULT a double-quoted word is a string (<https://www.sqlite.org/quirks.html#dblquote>).
+fn canonical_word(word: &str, after_default: bool) -> String {
+    let quote = word.chars().next().unwrap_or(' ');
+    match quote {
+        '"' | '`' | '[' if !after_default => unquoted(word).to_ascii_lowercase(),
+        '\'' | '"' => word.to_owned(),
+        _ => word.to_ascii_lowercase(),
+    }
+}
+
+/// An identifier without its quotes.
+#[must_use]
+pub fn unquoted(word: &str) -> String {
+    let inner = |quote: char| {
+        word.strip_prefix(quote)
+            .and_then(|rest| rest.strip_suffix(quote))
+            .map(|inner| inner.replace(&format!("{quote}{quote}"), &quote.to_string()))
+    };
+    let bracketed = || {
+        word.strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'))
+            .map(str::to_owned)
+    };
+    inner('"')
+        .or_else(|| inner('`'))
+        .or_else(|| inner('\''))
+        .or_else(bracketed)
+        .unwrap_or_else(|| word.to_owned())
+}
+
+/// A name as it is written in a statement: with quotes only where SQLite needs them.
+#[must_use]
+pub fn identifier(name: &str) -> String {
+    let mut scanner = Scanner::new(Tokenizer::new());
+    let is_plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    let is_one_word = matches!(
+        scanner.scan(name.as_bytes()),
+        Ok((_, Some((word, TokenType::TK_ID)), _)) if word.len() == name.len()
+    );
+    if is_plain && is_one_word {
+        name.to_owned()
+    } else {
+        format!("\"{}\"", name.replace('"', "\"\""))
+    }
+}
+
+/// A text as a string literal.
+#[must_use]
+pub fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layout_case_quotes_and_comments_do_not_count_and_strings_do() {
+        let plain = canonical("CREATE TABLE users (name TEXT DEFAULT 'x', b BLOB DEFAULT X'AB')");
+        let odd = canonical(
+            "create  table \"Users\"(\n[name] text default 'x', -- why\n `b` blob default x'ab')",
+        );
+        assert_eq!(plain, odd);
+        assert_ne!(
+            plain,
+            canonical("CREATE TABLE users (name TEXT DEFAULT 'X', b BLOB DEFAULT X'AB')")
+        );
+        assert_ne!(canonical("DEFAULT \"x\""), canonical("DEFAULT \"X\""));
+    }
+
+    #[test]
+    fn names_get_quotes_where_they_need_them() {
+        let names = [
+            "users",
+            "t",
+            "_a1",
+            "key",
+            "a b",
+            "1st",
+            "say \"x\"",
+            "größe",
+            "",
+        ];
+        let written: Vec<String> = names.iter().map(|name| identifier(name)).collect();
+        let expected = [
+            "users",
+            "t",
+            "_a1",
+            "\"key\"",
+            "\"a b\"",
+            "\"1st\"",
+            "\"say \"\"x\"\"\"",
+            "\"größe\"",
+            "\"\"",
+        ];
+        assert_eq!(written, expected);
+        assert_eq!(literal("it's"), "'it''s'");
+    }
+}
