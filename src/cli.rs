@@ -129,7 +129,11 @@ pub enum Command {
         rev_range: Option<String>,
     },
     /// The newest revision of the files
-    Heads,
+    Heads {
+        /// The schema that the files lead to, as schema.sql has it
+        #[arg(long)]
+        schema: bool,
+    },
     /// One revision: its files, what it declares, when it was applied, its SQL
     Show {
         /// head, current, a number, an Alembic id or a unique prefix of it, <rev>+N

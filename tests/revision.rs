@@ -383,3 +383,110 @@ fn on_a_terminal_it_asks_what_was_renamed() {
     let up = file(&sandbox, "002_full_name.up.sql");
     assert!(up.contains("RENAME COLUMN name TO full_name"), "{up}");
 }
+
+#[test]
+fn nothing_is_dropped_that_was_not_said_to_be_dropped() {
+    let sandbox = library();
+    target(&sandbox, "");
+    let run = autogenerate(&sandbox, "all gone", &[]).expect_code(2);
+    for words in ["--drop authors", "--drop books"] {
+        assert!(run.stderr.contains(words), "{}", run.stderr);
+    }
+    // A hand-written migration that schema.sql does not know yet.
+    target(&sandbox, LIBRARY);
+    fs::write(
+        sandbox.migrations().join("002_pages.up.sql"),
+        "ALTER TABLE books ADD COLUMN pages INT;\n",
+    )
+    .unwrap();
+    fs::write(
+        sandbox.migrations().join("002_pages.down.sql"),
+        "-- drops: column books.pages\nALTER TABLE books DROP COLUMN pages;\n",
+    )
+    .unwrap();
+    sandbox.run(&["run"]).expect_code(0);
+    let check = sandbox.run(&["check"]).expect_code(5);
+    assert!(
+        check.stderr.contains("safestep heads --schema"),
+        "{}",
+        check.stderr
+    );
+    let run = autogenerate(&sandbox, "x", &[]).expect_code(2);
+    assert!(run.stderr.contains("--drop books.pages"), "{}", run.stderr);
+    let schema = sandbox.run(&["heads", "--schema"]).expect_code(0).stdout;
+    target(&sandbox, &schema);
+    sandbox.run(&["check"]).expect_code(0);
+}
+
+#[test]
+fn without_schema_sql_it_says_how_to_begin_one() {
+    let sandbox = library();
+    fs::remove_file(sandbox.migrations().join("schema.sql")).unwrap();
+    let run = autogenerate(&sandbox, "x", &[]).expect_code(2);
+    assert!(
+        run.stderr.contains("safestep heads --schema > "),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
+fn a_view_on_something_that_is_not_there_is_refused() {
+    let sandbox = library();
+    target(
+        &sandbox,
+        &format!("{LIBRARY}CREATE VIEW wrong AS SELECT name FROM authorz;\n"),
+    );
+    let run = autogenerate(&sandbox, "wrong", &[]).expect_code(2);
+    assert!(
+        run.stderr.contains("the view wrong") && run.stderr.contains("authorz"),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
+fn a_command_that_does_not_end_ends_with_the_program_and_leaves_nothing_behind() {
+    let sandbox = library();
+    let pid = sandbox.path("pid");
+    let command = format!("echo $$ > {}; sleep 600; true", pid.display());
+    let child = sandbox.spawn(&[
+        "revision",
+        "-m",
+        "x",
+        "--autogenerate",
+        "--from-command",
+        &command,
+    ]);
+    support::wait_until("the command runs", || {
+        fs::read_to_string(&pid).is_ok_and(|pid| pid.ends_with('\n'))
+    });
+    support::send(&child, rustix::process::Signal::TERM);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(143));
+    let group = fs::read_to_string(&pid).unwrap();
+    let folder = std::path::Path::new("/proc").join(group.trim());
+    support::wait_until("the command is gone", || !folder.exists());
+}
+
+#[test]
+fn a_way_down_that_does_not_lead_back_is_noted() {
+    let sandbox = library();
+    target(
+        &sandbox,
+        &LIBRARY.replace("title TEXT\n", "title TEXT,\n\tpages INTEGER\n"),
+    );
+    autogenerate(&sandbox, "pages", &[]).expect_code(0);
+    sandbox.run(&["run"]).expect_code(0);
+    fs::write(
+        sandbox.migrations().join("002_pages.down.sql"),
+        "SELECT 1;\n",
+    )
+    .unwrap();
+    let (code, document) = sandbox.run_json(&["downgrade", "-1"]);
+    assert_eq!(code, 0, "{document}");
+    assert_eq!(
+        document["warnings"][0]["subject"], "books.pages",
+        "{document:#}"
+    );
+}

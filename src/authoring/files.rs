@@ -66,13 +66,18 @@ pub async fn write_schema_file(migrations: &Path, head: &Blueprint) -> Result<bo
             return Ok(false);
         }
     }
-    let text = format!(
+    storage::replace_source(&path, &schema_text(head))?;
+    Ok(true)
+}
+
+/// A schema as `schema.sql` has it.
+#[must_use]
+pub fn schema_text(head: &Blueprint) -> String {
+    format!(
         "-- The schema at head, kept by `safestep revision`. Change it, and `safestep revision --autogenerate -m <message>`\n\
          -- writes the migration that leads here.\n\n{}",
         head.script()
-    );
-    storage::replace_source(&path, &text)?;
-    Ok(true)
+    )
 }
 
 /// Numbers count; where a project names its migrations by timestamps, they go on as timestamps.

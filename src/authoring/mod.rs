@@ -4,7 +4,7 @@ mod files;
 mod models;
 mod source;
 
-pub use files::{Written, write_pair, write_schema_file};
+pub use files::{Written, schema_text, write_pair, write_schema_file};
 pub use models::with_unmentioned;
 pub use source::Source;
 

@@ -1,19 +1,23 @@
 //! Where the schema that the migrations should lead to comes from.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::Command;
 
 use super::files::schema_file;
 use crate::autogenerate::Blueprint;
+use crate::clock::Deadline;
 use crate::error::{Error, Problem, Result};
 use crate::sqlite::{Access, Connection, FileFacts, Interrupt, ScriptFailure};
 use crate::storage::{self, PathKind};
 
 /// No schema that a person wrote is larger.
 const SCHEMA_LIMIT_BYTES: u64 = 16 * 1024 * 1024;
+/// Between two looks at the interrupt.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// An application that only prints its schema is done long before.
 const COMMAND_LIMIT: Duration = Duration::from_mins(2);
 
@@ -53,12 +57,24 @@ impl Source {
         match self {
             Self::SchemaFile(path) => read_file(path).await,
             Self::Database(path) => read_database(path, interrupt).await,
-            Self::Command(command) => read_command(command).await,
+            Self::Command(command) => read_command(command, interrupt).await,
         }
     }
 }
 
 async fn read_file(path: &Path) -> Result<Blueprint> {
+    if !matches!(storage::kind(path)?, PathKind::File(_)) {
+        return Err(Error::Usage {
+            message: format!(
+                "{} is not there, and nothing else is given as the target",
+                path.display()
+            ),
+            hint: format!(
+                "Begin with the schema at head, `safestep heads --schema > {}`, and change it; or give --from or --from-command.",
+                path.display()
+            ),
+        });
+    }
     let unreadable = |message: String| Error::Migrations {
         folder: storage::folder_of(path),
         problems: vec![Problem::new(storage::name_of(path), message)],
@@ -90,7 +106,7 @@ async fn read_database(path: &Path, interrupt: &Interrupt) -> Result<Blueprint> 
     Ok(blueprint)
 }
 
-async fn read_command(command: &str) -> Result<Blueprint> {
+async fn read_command(command: &str, interrupt: &Interrupt) -> Result<Blueprint> {
     let failed = |message: String| {
         Error::Usage {
         message: format!("--from-command '{command}' {message}"),
@@ -98,15 +114,12 @@ async fn read_command(command: &str) -> Result<Blueprint> {
             .into(),
     }
     };
-    let output = Command::new("sh")
-        .args(["-c", command])
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output();
-    let output = tokio::time::timeout(COMMAND_LIMIT, output)
-        .await
-        .map_err(|_| failed(format!("has not ended after {} s", COMMAND_LIMIT.as_secs())))?
-        .map_err(Error::io("run", Path::new("sh")))?;
+    let Some(output) = output_of(command, interrupt).await? else {
+        return Err(failed(format!(
+            "has not ended after {} s",
+            COMMAND_LIMIT.as_secs()
+        )));
+    };
     if !output.status.success() {
         let words = String::from_utf8_lossy(&output.stderr);
         return Err(failed(format!(
@@ -123,4 +136,37 @@ async fn read_command(command: &str) -> Result<Blueprint> {
         return Err(failed("printed no CREATE statement".into()));
     }
     Ok(blueprint)
+}
+
+/// What a shell command prints; `None` where it does not end. In a process group of its own, so that nothing of it stays
+/// behind when it has to be ended.
+async fn output_of(command: &str, interrupt: &Interrupt) -> Result<Option<Output>> {
+    let child = Command::new("sh")
+        .args(["-c", command])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .map_err(Error::io("run", Path::new("sh")))?;
+    let group = child.id();
+    let deadline = Deadline::after(COMMAND_LIMIT);
+    let mut output = std::pin::pin!(child.wait_with_output());
+    let ended = loop {
+        match tokio::time::timeout(LOOK_AGAIN, &mut output).await {
+            Ok(output) => return output.map(Some).map_err(Error::io("run", Path::new("sh"))),
+            Err(_) if deadline.remaining().is_none() => break Ok(None),
+            Err(_) => {
+                if let Err(interrupted) = interrupt.check() {
+                    break Err(interrupted);
+                }
+            }
+        }
+    };
+    let pid = group.and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
+    if let Some(pid) = pid {
+        // It may have ended by itself just now.
+        let _ = kill_process_group(pid, Signal::KILL);
+    }
+    ended
 }

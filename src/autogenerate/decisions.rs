@@ -22,14 +22,14 @@ pub struct Decisions {
     pub column_order: ColumnOrder,
 }
 
-/// Something is gone and something is new: renamed, or not?
+/// Something is gone: renamed to something that is new, dropped for good, or forgotten in the target?
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Question {
     /// The old table.
     pub table: String,
     /// Its column, if it is about one.
     pub column: Option<String>,
-    /// What is new beside it.
+    /// What is new beside it; often nothing.
     pub candidates: Vec<String>,
 }
 
@@ -147,13 +147,12 @@ impl Decisions {
                 && !self.tables.contains_key(&name)
                 && !self.dropped.contains(&(name, None))
         });
-        gone.filter(|_| !new.is_empty())
-            .map(|table| Question {
-                table: table.name.clone(),
-                column: None,
-                candidates: new.iter().map(|name| (*name).to_owned()).collect(),
-            })
-            .collect()
+        gone.map(|table| Question {
+            table: table.name.clone(),
+            column: None,
+            candidates: new.iter().map(|name| (*name).to_owned()).collect(),
+        })
+        .collect()
     }
 
     fn column_questions(&self, from: &Blueprint, to: &Blueprint) -> Vec<Question> {
@@ -186,14 +185,11 @@ impl Decisions {
                     && !self.columns.contains_key(&(key.clone(), column.clone()))
                     && !self.dropped.contains(&(key.clone(), Some(column)))
             });
-            list.extend(
-                gone.filter(|_| !candidates.is_empty())
-                    .map(|column| Question {
-                        table: old.name.clone(),
-                        column: Some(column.name.clone()),
-                        candidates: candidates.clone(),
-                    }),
-            );
+            list.extend(gone.map(|column| Question {
+                table: old.name.clone(),
+                column: Some(column.name.clone()),
+                candidates: candidates.clone(),
+            }));
         }
         list
     }

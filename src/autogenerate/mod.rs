@@ -14,6 +14,7 @@ pub use decisions::{Decisions, Question};
 
 use self::way::Way;
 use crate::error::{Error, Result};
+use crate::grammar::identifier;
 use crate::schema::{self, Schema};
 use crate::sqlite::{Connection, Scope, run_script};
 use crate::verify::directives;
@@ -50,6 +51,7 @@ pub async fn draft(
     let mut trial = Trial::new(from, decisions.column_order).await?;
     let before = trial.schema().await?;
     trial.run("up", &up, to).await?;
+    trial.require_valid_views(from, to).await?;
     let after = trial.schema().await?;
     trial.run("down", &down, from).await?;
     let back = trial.schema().await?;
@@ -80,6 +82,11 @@ fn undecided(questions: &[Question]) -> Error {
                 .iter()
                 .map(|new| format!("--rename {subject}:{new}"))
                 .collect();
+            if new.is_empty() {
+                return format!(
+                    "{subject} is not in the target. Gone for good, with its values: --drop {subject}. Forgotten: put it into the target"
+                );
+            }
             format!(
                 "{subject} is gone, and {} is new. Renamed, so that its values are kept: {}. Gone for good, with its values: --drop {subject}",
                 new.join(", "),
@@ -88,8 +95,11 @@ fn undecided(questions: &[Question]) -> Error {
         })
         .collect();
     Error::Usage {
-        message: format!("a rename is never guessed:\n    {}", lines.join("\n    ")),
-        hint: "Give one of the two for each of them.".into(),
+        message: format!(
+            "what became of it is never guessed:\n    {}",
+            lines.join("\n    ")
+        ),
+        hint: "Say for each of them what it is.".into(),
     }
 }
 
@@ -106,6 +116,29 @@ impl Trial {
             connection.run("build a schema", &object.sql).await?;
         }
         Ok(Self { connection, order })
+    }
+
+    /// SQLite takes a view on something that does not exist, and says so only when somebody asks.
+    async fn require_valid_views(&mut self, from: &Blueprint, to: &Blueprint) -> Result<()> {
+        for view in to.of_kind(Kind::View) {
+            let is_old = from
+                .get(Kind::View, &view.name)
+                .is_some_and(|old| old.same_as(view, self.order));
+            let look = format!("SELECT 1 FROM {} LIMIT 0", identifier(&view.name));
+            match self.connection.execute(&look).await {
+                Err(failure) if !is_old => {
+                    return Err(Error::Usage {
+                        message: format!(
+                            "the view {} of the target cannot be read: {}",
+                            view.name, failure.message
+                        ),
+                        hint: "Correct the view in the target.".into(),
+                    });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     async fn schema(&mut self) -> Result<Schema> {

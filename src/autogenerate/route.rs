@@ -431,8 +431,13 @@ fn free_name(wish: &str, now: &Blueprint, to: &Blueprint) -> String {
 
 fn rebuild_comments(change: &TableChange<'_>) -> Vec<String> {
     let table = &change.after.name;
+    let rowids = if change.before.without_rowid || change.after.without_rowid {
+        ""
+    } else {
+        " and its rowid"
+    };
     let mut comments = vec![format!(
-        "{table} is made anew, with every row and its rowid, since ALTER TABLE cannot do this: {}.",
+        "{table} is made anew, with every row{rowids}, since ALTER TABLE cannot do this: {}.",
         change.reasons().join("; ")
     )];
     comments.extend(change.placeholder_columns().into_iter().map(|column| {

@@ -19,15 +19,15 @@ pub(super) fn require(what: &str, yes: bool, question: impl FnOnce() -> String) 
     }
 }
 
-/// Asks on standard error; `None` where nobody can answer.
+/// Asks on standard error; `None` where nobody can answer, or the answers have come to an end.
 pub(super) fn ask(question: impl FnOnce() -> String) -> Result<Option<String>> {
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Ok(None);
     }
     let mut line = String::new();
-    io::stderr()
+    let length = io::stderr()
         .write_all(question().as_bytes())
         .and_then(|()| io::stdin().lock().read_line(&mut line))
         .map_err(Error::io("ask on", Path::new("the terminal")))?;
-    Ok(Some(line.trim().to_owned()))
+    Ok((length > 0).then(|| line.trim().to_owned()))
 }

@@ -198,7 +198,8 @@ fn failure(at: &str, word: &str, findings: Findings) -> Error {
                 "schema.sql is not what the migrations lead to: {}",
                 count(&findings.unwritten, "difference")
             ),
-            "`safestep revision --autogenerate -m <message>` writes the migration.",
+            "If schema.sql is the newer of the two, `safestep revision --autogenerate -m <message>` writes the migration. If the migrations are, \
+             `safestep heads --schema` prints what schema.sql should be.",
         ),
         (_, true) => (
             format!("the schema is not that of {at}: {drift}"),

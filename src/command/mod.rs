@@ -56,7 +56,8 @@ pub async fn dispatch(command: &Command, context: Context<'_>, global: &Global) 
         Command::History { rev_range } => {
             plain(history::history(context, rev_range.as_deref(), verbose).await)
         }
-        Command::Heads => plain(show::heads(context)),
+        Command::Heads { schema: true } => plain(show::schema(context).await),
+        Command::Heads { schema: false } => plain(show::heads(context)),
         Command::Show { revision, down } => plain(show::show(context, revision, *down).await),
         Command::Check => check::check(context).await,
         Command::Revision(wanted) => plain(revision::revision(context, wanted).await),
@@ -89,7 +90,7 @@ pub fn name(command: &Command) -> &'static str {
         Command::Backups(Backups::Show { .. }) => "backups show",
         Command::Current { .. } => "current",
         Command::History { .. } => "history",
-        Command::Heads => "heads",
+        Command::Heads { .. } => "heads",
         Command::Show { .. } => "show",
         Command::Check => "check",
         Command::Revision(_) => "revision",

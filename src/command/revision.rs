@@ -130,6 +130,12 @@ fn decide(decisions: &mut Decisions, head: &Blueprint, target: &Blueprint) -> Re
 }
 
 fn words(question: &Question) -> String {
+    if question.candidates.is_empty() {
+        return format!(
+            "{} is not in the target. If it is gone for good with its values, type 'drop': ",
+            question.subject()
+        );
+    }
     format!(
         "{} is gone, and new is: {}.\nIf it was renamed, type its new name; if it is gone for good with its values, type 'drop': ",
         question.subject(),

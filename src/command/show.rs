@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::current::whence;
 use super::standing::{Standing, standing};
+use crate::authoring;
 use crate::error::{Error, Result};
 use crate::job::Context;
 use crate::migration::{Migration, Migrations, Script, Target, Version};
@@ -23,6 +24,13 @@ pub(super) fn heads(context: Context<'_>) -> Result<Answer> {
         }));
     }
     Ok(Answer::new("shown", &json!({ "heads": heads }), text))
+}
+
+pub(super) async fn schema(context: Context<'_>) -> Result<Answer> {
+    let migrations = Migrations::read(&context.settings.migrations)?;
+    let head = authoring::head(&migrations).await?;
+    let text = authoring::schema_text(&head);
+    Ok(Answer::new("shown", &json!({ "sql": text }), text.clone()))
 }
 
 pub(super) async fn show(context: Context<'_>, revision: &str, down: bool) -> Result<Answer> {

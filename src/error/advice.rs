@@ -94,6 +94,9 @@ impl Error {
             Self::Sqlite { failure, .. } if failure.is_busy() => {
                 "Run the same command again when nobody else writes.".into()
             }
+            Self::Sqlite { failure, .. } if failure.needs_rollback() => "A process was killed while it wrote, and has left a journal that must be rolled back, which a command \
+                 that only looks may not do. `safestep run` rolls it back and finishes what was cut short; so does the application when it starts."
+                .into(),
             Self::Sqlite { failure, .. } if failure.is_damage() => DAMAGED.into(),
             Self::Sqlite { failure, .. } if failure.is_full() => {
                 "Free some space on the database's disk and run the same command again.".into()

@@ -55,6 +55,12 @@ impl SqliteFailure {
         self.primary() == 19
     }
 
+    /// A hot journal has to be rolled back first, by somebody who may write (`SQLITE_READONLY_ROLLBACK`).
+    #[must_use]
+    pub fn needs_rollback(&self) -> bool {
+        self.code == 776
+    }
+
     /// The file is damaged or no database at all (`SQLITE_CORRUPT`, `SQLITE_NOTADB`).
     #[must_use]
     pub fn is_damage(&self) -> bool {

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::history::Timing;
 use crate::migration::{Migrations, Version, version_name};
 use crate::migrator::{self, Plan, Protection};
-use crate::schema;
+use crate::schema::{self, Schema, Weight};
 use crate::sqlite::Connection;
 use crate::verify::{Footprint, ForeignKeys, Inventory, undeclared_losses};
 
@@ -152,6 +152,7 @@ impl<'a> Run<'a> {
     ) -> Result<()> {
         self.context.interrupt.check()?;
         let after = Inventory::take(connection).await?;
+        self.note_stray_way_down(&before.inventory, &after).await?;
         let mut problems = undeclared_losses(&before.inventory, &after, footprints);
         problems.extend(
             before
@@ -175,6 +176,37 @@ impl<'a> Run<'a> {
                 format!("{old} row(s) refer to rows that are not there; they did so before, and were left alone"),
             ));
         }
+        Ok(())
+    }
+
+    /// A way down that does not lead to the schema of its revision loses nothing, but the next way up may fail on it.
+    async fn note_stray_way_down(&mut self, before: &Inventory, after: &Inventory) -> Result<()> {
+        let number = |name: &Option<String>| name.as_ref()?.parse().ok().map(Version);
+        let (from, to) = (number(&self.report.from), number(&self.report.to));
+        if to.is_none() || to >= from {
+            return Ok(());
+        }
+        let revisions = schema::build_all(&self.migrations).await?;
+        let gaps = |version: Option<Version>, found: &Schema| {
+            let revision = revisions
+                .iter()
+                .find(|revision| Some(revision.version) == version)?;
+            let mut list = schema::differences(&revision.schema, found);
+            list.retain(|difference| difference.weight == Weight::Structure);
+            Some(list)
+        };
+        if gaps(from, before.schema()).is_none_or(|gaps| !gaps.is_empty()) {
+            return Ok(());
+        }
+        let strays = gaps(to, after.schema()).unwrap_or_default();
+        self.report.warnings.extend(strays.into_iter().map(|stray| {
+            let message = format!(
+                "{}: the way down did not lead back to the schema of {}; correct its down file before going up again",
+                stray.problem.message,
+                version_name(to)
+            );
+            crate::error::Problem::new(stray.problem.subject, message)
+        }));
         Ok(())
     }
 
