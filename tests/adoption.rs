@@ -6,7 +6,7 @@ mod support;
 use std::fs;
 
 use serde_json::Value;
-use support::Sandbox;
+use support::{Sandbox, run};
 
 const IDS: [&str; 9] = [
     "",
@@ -40,13 +40,6 @@ fn without_history(number: usize) -> Sandbox {
     let sandbox = by_alembic(number);
     sandbox.sql("DROP TABLE alembic_version");
     sandbox
-}
-
-#[track_caller]
-fn run(sandbox: &Sandbox, args: &[&str]) -> Value {
-    let (code, document) = sandbox.run_json(args);
-    assert_eq!(code, 0, "{document:#}");
-    document
 }
 
 /// Both history tables say `number`, and nothing is left to do there.

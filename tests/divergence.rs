@@ -7,7 +7,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use serde_json::Value;
-use support::Sandbox;
+use support::{Sandbox, run};
 
 const FILE: &str = "002_add_webhook_fields.up.sql";
 
@@ -25,13 +25,6 @@ fn edit(sandbox: &Sandbox, name: &str, from: &str, to: &str) {
 
 fn add_a_comment(sandbox: &Sandbox) {
     edit(sandbox, FILE, "\n\n", "\n-- a comment that came later\n\n");
-}
-
-#[track_caller]
-fn run(sandbox: &Sandbox, args: &[&str]) -> Value {
-    let (code, document) = sandbox.run_json(args);
-    assert_eq!(code, 0, "{document:#}");
-    document
 }
 
 #[track_caller]

@@ -6,7 +6,7 @@ mod support;
 use std::fs;
 
 use serde_json::Value;
-use support::Sandbox;
+use support::{Sandbox, run};
 
 const STATUS_UP: &str =
     "-- alembic: 009_add_status\nALTER TABLE users ADD COLUMN status VARCHAR;\n";
@@ -39,13 +39,6 @@ fn by_a_newer_image(status_down: &str, notes_down: &str) -> Sandbox {
     remove(&sandbox, "009_add_status");
     remove(&sandbox, "010_add_notes");
     sandbox
-}
-
-#[track_caller]
-fn run(sandbox: &Sandbox, args: &[&str]) -> Value {
-    let (code, document) = sandbox.run_json(args);
-    assert_eq!(code, 0, "{document:#}");
-    document
 }
 
 #[track_caller]

@@ -6,7 +6,7 @@ mod support;
 use std::fs;
 
 use serde_json::Value;
-use support::Sandbox;
+use support::{Sandbox, run};
 
 fn without_history(revision: &str) -> Sandbox {
     let sandbox = Sandbox::at(revision);
@@ -14,13 +14,6 @@ fn without_history(revision: &str) -> Sandbox {
         "DROP TABLE _sqlx_migrations; DROP TABLE alembic_version; DROP TABLE _safestep_migrations",
     );
     sandbox
-}
-
-#[track_caller]
-fn run(sandbox: &Sandbox, args: &[&str]) -> Value {
-    let (code, document) = sandbox.run_json(args);
-    assert_eq!(code, 0, "{document:#}");
-    document
 }
 
 #[track_caller]

@@ -9,6 +9,8 @@ use crate::migration::{LARGEST_COUNTED, Migrations, Version};
 use crate::storage::{self, PathKind};
 
 const SCHEMA_FILE: &str = "schema.sql";
+/// No schema that a person wrote is larger.
+pub(super) const SCHEMA_LIMIT_BYTES: u64 = 16 * 1024 * 1024;
 const LONGEST_NAME: usize = 60;
 
 /// What was written.
@@ -57,7 +59,7 @@ pub fn write_pair(migrations: &Migrations, message: &str, up: &str, down: &str) 
 pub async fn write_schema_file(migrations: &Path, head: &Blueprint) -> Result<bool> {
     let path = schema_file(migrations);
     if storage::kind(&path)? != PathKind::Missing {
-        let bytes = storage::read_bounded(&path, u64::MAX - 1)?;
+        let bytes = storage::read_bounded(&path, SCHEMA_LIMIT_BYTES)?;
         let old = String::from_utf8_lossy(&bytes);
         let says_the_same = Blueprint::of_script(&old)
             .await?

@@ -7,15 +7,13 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::Command;
 
-use super::files::schema_file;
+use super::files::{SCHEMA_LIMIT_BYTES, schema_file};
 use crate::autogenerate::Blueprint;
 use crate::clock::Deadline;
 use crate::error::{Error, Problem, Result};
 use crate::sqlite::{Access, Connection, FileFacts, Interrupt, ScriptFailure};
 use crate::storage::{self, PathKind};
 
-/// No schema that a person wrote is larger.
-const SCHEMA_LIMIT_BYTES: u64 = 16 * 1024 * 1024;
 /// Between two looks at the interrupt.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// An application that only prints its schema is done long before.

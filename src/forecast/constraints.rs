@@ -7,7 +7,7 @@ use sqlx::Row;
 use super::rows::{AllRows, Rows};
 use super::{Finding, foreign_keys, index, live};
 use crate::error::{Problem, Result};
-use crate::grammar::{Kind, TableText};
+use crate::grammar::{Kind, TableText, literal};
 use crate::schema::{Column, ForeignKey, Table};
 use crate::sqlite::{Connection, quoted};
 
@@ -33,8 +33,8 @@ pub(super) async fn text_of(twin: &mut Connection, name: &str) -> Result<Option<
 }
 
 async fn create_sql(twin: &mut Connection, kind: &str, name: &str) -> Result<Option<String>> {
-    let name = name.replace('\'', "''");
-    let sql = format!("SELECT sql FROM sqlite_schema WHERE type = '{kind}' AND name = '{name}'");
+    let name = literal(name);
+    let sql = format!("SELECT sql FROM sqlite_schema WHERE type = '{kind}' AND name = {name}");
     let rows = twin.rows(DOING, &sql).await?;
     Ok(rows.first().and_then(|row| row.try_get(0).ok()))
 }

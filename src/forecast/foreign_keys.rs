@@ -4,6 +4,7 @@ use sqlx::Row;
 
 use super::rows::Rows;
 use crate::error::Result;
+use crate::grammar::literal;
 use crate::sqlite::{Connection, quoted};
 
 /// One of them.
@@ -38,11 +39,11 @@ impl ForeignKey {
 
 /// All of a table.
 pub(super) async fn keys(twin: &mut Connection, table: &str) -> Result<Vec<ForeignKey>> {
-    let name = table.replace('\'', "''");
+    let name = literal(table);
     let sql = format!(
         "SELECT f.id, f.\"table\", f.\"from\", \
          coalesce(f.\"to\", (SELECT p.name FROM pragma_table_info(f.\"table\") AS p WHERE p.pk = f.seq + 1), '') \
-         FROM pragma_foreign_key_list('{name}', 'main') AS f ORDER BY f.id, f.seq"
+         FROM pragma_foreign_key_list({name}, 'main') AS f ORDER BY f.id, f.seq"
     );
     let mut list: Vec<(i64, ForeignKey)> = Vec::new();
     for row in twin.rows("read the foreign keys in memory", &sql).await? {

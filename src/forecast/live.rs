@@ -3,6 +3,7 @@
 use sqlx::Row;
 
 use crate::error::{Error, Result};
+use crate::grammar::literal;
 use crate::sqlite::{Connection, quoted};
 
 const DOING: &str = "look at the live database";
@@ -39,10 +40,10 @@ fn is_unanswerable(error: &Error) -> bool {
 /// Bytes of a table's pages and of its indexes', through SQLite's `dbstat`, where that is compiled in
 /// (<https://www.sqlite.org/dbstat.html>). Reads these pages and no others.
 pub(super) async fn bytes(live: &mut Connection, table: &str) -> Result<Option<u64>> {
-    let name = table.replace('\'', "''");
+    let name = literal(table);
     let sql = format!(
         "SELECT coalesce(sum(pgsize), 0) FROM sqlite_schema AS s JOIN dbstat('main', 1) AS d ON d.name = s.name \
-         WHERE s.tbl_name = '{name}' AND s.type IN ('table', 'index')"
+         WHERE s.tbl_name = {name} AND s.type IN ('table', 'index')"
     );
     let sum = count(live, &sql).await?;
     Ok(sum.and_then(|sum| u64::try_from(sum).ok()))

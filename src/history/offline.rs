@@ -2,6 +2,7 @@
 
 use super::alembic_id_at;
 use super::write::ALEMBIC_TABLE;
+use crate::grammar::literal;
 use crate::migration::{Migration, Migrations, Version};
 use crate::sqlite::hex;
 
@@ -61,8 +62,4 @@ fn row(migration: &Migration) -> String {
         literal(&migration.description),
         hex(migration.up.checksum.as_bytes())
     )
-}
-
-fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
 }

@@ -128,9 +128,9 @@ fn column(row: &SqliteRow) -> Result<Column> {
 async fn read_virtual_columns(connection: &mut Connection, schema: &mut Schema) -> Result<()> {
     let tables = schema.tables.iter_mut();
     for (name, table) in tables.filter(|(_, table)| table.nature == Nature::Virtual) {
-        let literal = name.replace('\'', "''");
+        let literal = crate::grammar::literal(name);
         let sql = format!(
-            "SELECT '', {COLUMN} FROM pragma_table_xinfo('{literal}', 'main') AS c ORDER BY c.cid"
+            "SELECT '', {COLUMN} FROM pragma_table_xinfo({literal}, 'main') AS c ORDER BY c.cid"
         );
         match query(connection, sql).await {
             Ok(rows) => table.columns = rows.iter().map(column).collect::<Result<_>>()?,

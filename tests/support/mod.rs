@@ -64,6 +64,14 @@ impl Run {
     }
 }
 
+/// The document of a command that must succeed.
+#[track_caller]
+pub fn run(sandbox: &Sandbox, args: &[&str]) -> Value {
+    let (code, document) = sandbox.run_json(args);
+    assert_eq!(code, 0, "{document:#}");
+    document
+}
+
 /// A world of its own for one test.
 pub struct Sandbox {
     dir: TempDir,
