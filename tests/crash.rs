@@ -6,118 +6,36 @@ mod support;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::Value;
-use support::{
-    Random, Run, Sandbox, copy_tree, files_ending, full, query, send, state, unpack_archive,
-    wait_until,
-};
+use support::drill::{Drill, Mode, NON_TRANSACTIONAL, records};
+use support::{Random, Run, files_ending, full, query, send, unpack_archive, wait_until};
 
 const ROWS: usize = 20_000;
 const SIGKILL: i32 = 9;
 /// A process that ends before its kill is no kill; how many attempts each kill may take.
 const ATTEMPTS: usize = 6;
 
-/// Statements that commit one by one, and VACUUM, which needs to be outside a transaction.
-const NON_TRANSACTIONAL: &str = "-- no-transaction
-CREATE INDEX ix_pipeline_runs_status ON pipeline_runs (status);
-UPDATE users SET avatar_url = 'https://example.org/' || username;
-CREATE TABLE between_the_statements (n INTEGER);
-VACUUM;
-UPDATE pipeline_runs SET exit_code = length(log_file);
-";
-
 /// Never ends by itself.
 const ENDLESS: &str = "CREATE TABLE counted AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n;\n";
 
-const FILL: &str = "
-WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ROWS})
-INSERT INTO users (id, username, password_hash, created_at, role)
-SELECT printf('%032x', i), 'user' || i, 'hash' || i, '2026-01-01 00:00:00',
-    CASE i % 3 WHEN 0 THEN 'readonly' WHEN 1 THEN 'Write' ELSE 'ADMIN' END FROM n;
-WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ROWS})
-INSERT INTO pipeline_runs (id, pipeline_name, status, log_file, started_at)
-SELECT printf('%032x', i), 'pipeline' || (i % 50),
-    CASE i % 4 WHEN 0 THEN 'success' WHEN 1 THEN 'Failed' WHEN 2 THEN 'RUNNING' ELSE 'pending' END,
-    '/logs/' || i || '.log', '2026-01-01 00:00:00' FROM n;
-";
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Mode {
-    Delete,
-    Wal,
-}
-
-/// A database that can be set back to one state again and again.
-struct Drill {
-    sandbox: Sandbox,
-}
-
-impl Drill {
-    /// With many rows at `revision`.
-    fn at(revision: &str, mode: Mode) -> Self {
-        let sandbox = Sandbox::at("003");
-        sandbox.sql(&FILL.replace("{ROWS}", &ROWS.to_string()));
-        if revision != "003" {
-            sandbox.run(&["upgrade", revision]).expect_code(0);
-            fs::remove_dir_all(sandbox.path("backups")).unwrap();
-        }
-        if mode == Mode::Wal {
-            sandbox.use_wal();
-        }
-        let drill = Self { sandbox };
-        drill.save();
-        drill
-    }
-
-    /// The state as it is now is the one to come back to.
-    fn save(&self) {
-        let saved = self.sandbox.path("saved");
-        let _ = fs::remove_dir_all(&saved);
-        for name in ["data", "migrations", "backups"] {
-            let from = self.sandbox.path(name);
-            if from.exists() {
-                copy_tree(&from, &saved.join(name));
-            }
-        }
-    }
-
-    fn reset(&self) {
-        for name in ["data", "migrations", "backups"] {
-            let _ = fs::remove_dir_all(self.sandbox.path(name));
-            let from = self.sandbox.path("saved").join(name);
-            if from.exists() {
-                copy_tree(&from, &self.sandbox.path(name));
-            }
-        }
-    }
-
-    fn state(&self) -> String {
-        state(&self.sandbox.database())
-    }
-
-    /// A copy of the files as a crash left them, so that looking does not recover what the program has to.
-    fn copy_of_files(&self) -> PathBuf {
-        let peek = self.sandbox.path("peek");
-        let _ = fs::remove_dir_all(&peek);
-        fs::create_dir(&peek).unwrap();
-        for suffix in ["", "-journal", "-wal"] {
-            let name = format!("fastflow.db{suffix}");
-            let _ = fs::copy(self.sandbox.path("data").join(&name), peek.join(&name));
-        }
-        peek.join("fastflow.db")
-    }
-
-    /// The state, read from a copy.
-    fn peek(&self) -> String {
-        state(&self.copy_of_files())
-    }
-
+/// Random kills.
+trait Kills {
     /// Runs a command undisturbed: how long it takes, and the state that it leads to.
+    fn measure(&self, args: &[&str]) -> (Duration, String);
+    /// Starts the command and kills it at a random moment. `None` when it had ended before.
+    fn kill(&self, args: &[&str], span: Duration, random: &mut Random) -> Option<Stage>;
+    /// Until the job has written its record, or has ended.
+    fn wait_for_record(&self, child: &mut Child);
+    /// How far the job had come, by what it left in the backups folder.
+    fn stage(&self) -> Stage;
+}
+
+impl Kills for Drill {
     fn measure(&self, args: &[&str]) -> (Duration, String) {
         let mut longest = Duration::ZERO;
         for _ in 0..2 {
@@ -131,7 +49,6 @@ impl Drill {
         (longest, after)
     }
 
-    /// Starts the command and kills it at a random moment. `None` when it had ended before.
     fn kill(&self, args: &[&str], span: Duration, random: &mut Random) -> Option<Stage> {
         let mut child = self.sandbox.spawn(args);
         let span = match random.below(3) {
@@ -150,7 +67,6 @@ impl Drill {
         (output.status.signal() == Some(SIGKILL)).then(|| self.stage())
     }
 
-    /// Until the job has written its record, or has ended.
     fn wait_for_record(&self, child: &mut Child) {
         let before = files_ending(&self.sandbox.path("saved/backups/fastflow"), ".job.json").len();
         wait_until("a job record", || {
@@ -159,7 +75,6 @@ impl Drill {
         });
     }
 
-    /// How far the job had come, by what it left in the backups folder.
     fn stage(&self) -> Stage {
         let new = |suffix| {
             let saved = files_ending(&self.sandbox.path("saved/backups/fastflow"), suffix).len();
@@ -178,64 +93,6 @@ impl Drill {
             Stage::BeforeSnapshot
         }
     }
-
-    /// Nothing is left of the job that was cut short, and every job has an outcome.
-    #[track_caller]
-    fn assert_settled(&self) {
-        for folder in [self.sandbox.backups(), self.sandbox.path("data")] {
-            for path in files_ending(&folder, "") {
-                let name = path.file_name().unwrap().to_string_lossy().into_owned();
-                if name.ends_with("-journal") {
-                    // One that is empty or begins with a zero is spent: SQLite writes over it the next time.
-                    assert!(
-                        matches!(fs::read(&path).unwrap().first(), None | Some(0)),
-                        "{name} is hot"
-                    );
-                    continue;
-                }
-                let expected = [
-                    ".tar.gz",
-                    ".job.json",
-                    "safestep-lock",
-                    "fastflow.db",
-                    "fastflow.db-wal",
-                    "fastflow.db-shm",
-                ];
-                assert!(
-                    expected.iter().any(|end| name.ends_with(end)),
-                    "{name} is left behind"
-                );
-            }
-        }
-        for record in records(&self.sandbox.backups()) {
-            assert!(!record["outcome"].is_null(), "{record:#}");
-        }
-        let partial = files_ending(&self.sandbox.backups(), ".unpacked.db");
-        assert!(partial.is_empty(), "{partial:?}");
-    }
-
-    /// One of the backups holds exactly this.
-    #[track_caller]
-    fn assert_backed_up(&self, wanted: &str) {
-        let held = self.sandbox.archives().iter().any(|archive| {
-            let target = self.sandbox.path("from-archive.db");
-            unpack_archive(archive, &target);
-            // The copy is in rollback-journal mode, whatever the database was in.
-            state(&target).split_once('\n').unwrap().1 == wanted.split_once('\n').unwrap().1
-        });
-        assert!(
-            held,
-            "no backup of the old state in {:?}",
-            self.sandbox.archives()
-        );
-    }
-}
-
-fn records(folder: &Path) -> Vec<Value> {
-    files_ending(folder, ".job.json")
-        .iter()
-        .map(|path| serde_json::from_slice(&fs::read(path).unwrap()).unwrap())
-        .collect()
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -293,7 +150,7 @@ fn kills(in_full: usize) -> usize {
 
 /// Right after a kill the content is the old or the new one; the next plain `run` finishes the job.
 fn transactional(name: &str, mode: Mode, kills: usize) {
-    let it = Drill::at("003", mode);
+    let it = Drill::at("003", mode, ROWS);
     let old = it.state();
     let (span, new) = it.measure(&["run"]);
     assert_ne!(old, new);
@@ -330,7 +187,7 @@ fn a_killed_upgrade_in_wal_mode_leaves_old_or_new_and_the_next_run_finishes() {
 
 /// Such a job may be found half done after a kill, but not after the next `run`.
 fn non_transactional(name: &str, mode: Mode, kills: usize) {
-    let it = Drill::at("003", mode);
+    let it = Drill::at("003", mode, ROWS);
     it.sandbox.add_migration("009_in_steps", NON_TRANSACTIONAL);
     it.save();
     let old = it.state();
@@ -368,7 +225,7 @@ fn a_killed_job_outside_a_transaction_in_wal_mode_is_finished_by_the_next_run() 
 
 /// With the migration gone the next `run` undoes it; a job that had committed is not undone but refused.
 fn withdrawn(name: &str, mode: Mode, kills: usize) {
-    let it = Drill::at("head", mode);
+    let it = Drill::at("head", mode, ROWS);
     it.sandbox.add_migration("009_in_steps", NON_TRANSACTIONAL);
     it.save();
     let old = it.state();
@@ -409,7 +266,7 @@ fn a_killed_job_outside_a_transaction_in_wal_mode_is_undone_when_its_migration_i
 
 /// At head with a backup of 003, and a row that came later.
 fn killed_restore(name: &str, mode: Mode, kills: usize) {
-    let it = Drill::at("003", mode);
+    let it = Drill::at("003", mode, ROWS);
     let wanted = it.state();
     it.sandbox.run(&["run"]).expect_code(0);
     it.sandbox
@@ -480,7 +337,7 @@ fn a_killed_restore_in_wal_mode_leaves_old_or_new() {
 
 /// Starts a job whose migration never ends, waits until a statement of it is committed, and kills it.
 fn interrupted(mode: Mode) -> (Drill, String) {
-    let it = Drill::at("head", mode);
+    let it = Drill::at("head", mode, ROWS);
     let old = it.state();
     let endless = format!("{NON_TRANSACTIONAL}{ENDLESS}");
     it.sandbox.add_migration("009_in_steps", &endless);
@@ -558,7 +415,7 @@ fn a_killed_recovery_in_wal_mode_is_finished_by_the_next_run() {
 // Signals.
 
 fn stopped(mode: Mode, migration: &str, signal: Signal, code: i32) {
-    let it = Drill::at("003", mode);
+    let it = Drill::at("003", mode, ROWS);
     let old = it.state();
     it.sandbox.add_migration("009_endless", migration);
     let mut child = it.sandbox.spawn(&["run", "--output", "json"]);
@@ -621,7 +478,7 @@ fn sigterm_undoes_a_long_job_outside_a_transaction_in_wal_mode() {
 
 #[test]
 fn sigterm_at_any_moment_ends_with_143_and_the_old_content_or_with_0_and_the_new() {
-    let it = Drill::at("003", Mode::Delete);
+    let it = Drill::at("003", Mode::Delete, ROWS);
     let old = it.state();
     let (span, new) = it.measure(&["run"]);
     let mut random = Random::new("SIGTERM");
@@ -696,7 +553,7 @@ fn forget_outcome(it: &Drill) {
 
 #[test]
 fn a_job_killed_after_its_commit_is_not_undone_though_its_migration_is_withdrawn() {
-    let it = Drill::at("head", Mode::Delete);
+    let it = Drill::at("head", Mode::Delete, ROWS);
     it.sandbox.add_migration("009_in_steps", NON_TRANSACTIONAL);
     it.sandbox.run(&["run"]).expect_code(0);
     forget_outcome(&it);
@@ -729,7 +586,7 @@ fn pruning_never_takes_away_what_a_job_cut_short_needs_for_its_recovery() {
 
 #[test]
 fn a_hot_journal_does_not_keep_a_plan_outside_a_transaction_from_starting() {
-    let it = Drill::at("003", Mode::Delete);
+    let it = Drill::at("003", Mode::Delete, ROWS);
     let big = format!(
         "CREATE TABLE big AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000000) SELECT i, hex(i) FROM n;\nUPDATE users SET email = 'x';\n{ENDLESS}"
     );
@@ -751,7 +608,7 @@ fn a_hot_journal_does_not_keep_a_plan_outside_a_transaction_from_starting() {
 
 #[test]
 fn the_rows_that_a_check_reads_are_those_of_an_ordinary_connection() {
-    let it = Drill::at("003", Mode::Wal);
+    let it = Drill::at("003", Mode::Wal, ROWS);
     assert_eq!(
         query(&it.sandbox.database(), "SELECT count(*) FROM users"),
         [ROWS.to_string()]

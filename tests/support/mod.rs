@@ -9,6 +9,9 @@
     missing_docs
 )]
 
+pub mod drill;
+pub mod evidence;
+
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
