@@ -6,21 +6,19 @@
     clippy::unwrap_used
 )]
 
+#[path = "crowd/members.rs"]
+#[allow(unreachable_pub)]
+mod members;
 mod support;
+#[path = "crowd/throng.rs"]
+mod throng;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
-use support::{Run, Sandbox, block_on, files_ending, full, wait_until};
-
-const ROLE: &str = "SAFESTEP_TEST_ROLE";
-const PLACE: &str = "SAFESTEP_TEST_PLACE";
+use members::{Member, acknowledged, assert_names};
+use support::{Run, Sandbox, files_ending, full, wait_until};
 
 /// Fails at its third statement.
 const FAILS: &str =
@@ -34,151 +32,7 @@ const LOSES: &str = "DELETE FROM pipelines;\n";
 /// Does nothing, unless this binary was started again as one of the processes of the crowd.
 #[test]
 fn another_process_of_the_crowd() {
-    let Ok(role) = std::env::var(ROLE) else {
-        return;
-    };
-    let place = PathBuf::from(std::env::var(PLACE).unwrap());
-    block_on(async {
-        match role.as_str() {
-            "writer" => write_all_the_time(&place).await,
-            "reader" => read_all_the_time(&place).await,
-            statement => hold(&place, statement).await,
-        }
-    });
-}
-
-async fn open(place: &std::path::Path, busy_timeout: Duration) -> SqliteConnection {
-    SqliteConnectOptions::new()
-        .filename(place.join("data/fastflow.db"))
-        .foreign_keys(false)
-        .busy_timeout(busy_timeout)
-        .connect()
-        .await
-        .unwrap()
-}
-
-fn is_busy(error: &sqlx::Error) -> bool {
-    let code = error
-        .as_database_error()
-        .and_then(|error| error.code())
-        .map(|code| code.parse::<i32>());
-    matches!(code, Some(Ok(code)) if matches!(code & 0xff, 5 | 6))
-}
-
-/// Inserts until the file `stop` appears. A row is written down as soon as its commit has returned, not before.
-async fn write_all_the_time(place: &std::path::Path) {
-    let mut acknowledged = fs::File::create(place.join("acknowledged")).unwrap();
-    let mut connection = open(place, Duration::from_millis(20)).await;
-    let (mut number, mut busy) = (0, 0);
-    while !place.join("stop").exists() {
-        let name = format!("row{number}");
-        let sql = "INSERT INTO pipelines (pipeline_name, has_requirements, total_runs, successful_runs, failed_runs) \
-                   VALUES (?1, 0, 0, 0, 0)";
-        // An autocommit INSERT: when it returns, it is committed.
-        match sqlx::query(sql).bind(&name).execute(&mut connection).await {
-            Ok(_) => {
-                writeln!(acknowledged, "{name}").unwrap();
-                number += 1;
-            }
-            Err(error) if is_busy(&error) => busy += 1,
-            Err(error) => panic!("{name}: {error}"),
-        }
-    }
-    fs::write(place.join("writer-busy"), busy.to_string()).unwrap();
-    connection.close().await.unwrap();
-}
-
-/// Reads until the file `stop` appears, and never waits for a lock: a read that is refused ends it.
-async fn read_all_the_time(place: &std::path::Path) {
-    let mut connection = open(place, Duration::ZERO).await;
-    let (mut reads, mut longest, mut seen) = (0_u32, Duration::ZERO, 0);
-    let beginning = Instant::now();
-    while !place.join("stop").exists() {
-        let started = Instant::now();
-        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM pipelines")
-            .fetch_one(&mut connection)
-            .await
-            .unwrap_or_else(|error| panic!("read {reads} was refused: {error}"));
-        assert!(
-            count >= seen,
-            "rows that were there are gone: {count} after {seen}"
-        );
-        seen = count;
-        longest = longest.max(started.elapsed());
-        reads += 1;
-    }
-    let took = beginning.elapsed().as_millis();
-    let line = format!(
-        "{reads} reads in {took} ms, the longest {} us, the last saw {seen} rows",
-        longest.as_micros()
-    );
-    fs::write(place.join("reads"), line).unwrap();
-    connection.close().await.unwrap();
-}
-
-/// Runs a statement, says so, and keeps the connection open until its standard input ends.
-async fn hold(place: &std::path::Path, statement: &str) {
-    let mut connection = open(place, Duration::from_secs(5)).await;
-    sqlx::raw_sql(AssertSqlSafe(statement))
-        .execute(&mut connection)
-        .await
-        .unwrap();
-    fs::write(place.join("holding"), "").unwrap();
-    let mut line = String::new();
-    let _ = std::io::stdin().read_line(&mut line);
-    connection.close().await.unwrap();
-}
-
-/// One process of the crowd; killed at the end of a test that fails.
-struct Member(Child);
-
-impl Member {
-    fn start(sandbox: &Sandbox, role: &str) -> Self {
-        let child = Command::new(std::env::current_exe().unwrap())
-            .args([
-                "another_process_of_the_crowd",
-                "--exact",
-                "--nocapture",
-                "--test-threads=1",
-            ])
-            .env(ROLE, role)
-            .env(PLACE, sandbox.path(""))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        Self(child)
-    }
-
-    /// Holds the database with this statement.
-    fn holding(sandbox: &Sandbox, statement: &str) -> Self {
-        let mut member = Self::start(sandbox, statement);
-        wait_until("the holder", || {
-            assert!(member.0.try_wait().unwrap().is_none(), "the holder ended");
-            sandbox.path("holding").exists()
-        });
-        member
-    }
-
-    #[track_caller]
-    fn end(mut self) {
-        drop(self.0.stdin.take());
-        let status = self.0.wait().unwrap();
-        let mut text = String::new();
-        for line in BufReader::new(self.0.stderr.take().unwrap()).lines() {
-            text.push_str(&line.unwrap());
-            text.push('\n');
-        }
-        assert!(status.success(), "{text}");
-    }
-}
-
-impl Drop for Member {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+    members::play();
 }
 
 /// One of the migrations that fail, or none.
@@ -202,12 +56,11 @@ fn crowd(name: &str, wal: bool) {
     }
     let writer = Member::start(&sandbox, "writer");
     let reader = wal.then(|| Member::start(&sandbox, "reader"));
-    let acknowledged = || fs::read_to_string(sandbox.path("acknowledged")).unwrap_or_default();
-    wait_until("the first rows", || acknowledged().lines().count() > 10);
+    wait_until("the first rows", || acknowledged(&sandbox).len() > 10);
     let started = Instant::now();
     let (mut failed, mut blocked) = (0, 0);
     for job in 0..jobs {
-        let seen = acknowledged().lines().count();
+        let seen = acknowledged(&sandbox).len();
         let failing = job % 2 == 1;
         let (args, code) = match (failing, job % 4) {
             (true, _) => {
@@ -232,7 +85,7 @@ fn crowd(name: &str, wal: bool) {
         }
         blocked = blocked.max(document["blocked_ms"].as_u64().unwrap());
         wait_until("the writer to go on", || {
-            acknowledged().lines().count() > seen
+            acknowledged(&sandbox).len() > seen
         });
     }
     let took = started.elapsed();
@@ -242,7 +95,7 @@ fn crowd(name: &str, wal: bool) {
         reader.end();
         fs::read_to_string(sandbox.path("reads")).unwrap()
     });
-    let wanted: BTreeSet<String> = acknowledged().lines().map(str::to_owned).collect();
+    let wanted = acknowledged(&sandbox);
     let found: BTreeSet<String> = sandbox
         .query("SELECT pipeline_name FROM pipelines")
         .into_iter()
@@ -254,7 +107,7 @@ fn crowd(name: &str, wal: bool) {
         took.as_millis(),
         wanted.len(),
         missing.len(),
-        fs::read_to_string(sandbox.path("writer-busy")).unwrap(),
+        fs::read_to_string(sandbox.path("busy")).unwrap(),
     );
     assert!(missing.is_empty(), "{missing:?}");
     assert_eq!(sandbox.query("PRAGMA integrity_check"), ["ok"]);
@@ -350,57 +203,6 @@ fn a_reader_that_never_ends_keeps_a_job_in_delete_mode_from_committing_and_it_en
     sandbox.run(&["run"]).expect_code(0);
 }
 
-/// The message and the list both say which process it is, with its command line.
-#[track_caller]
-fn assert_names(document: &serde_json::Value, holder: &Member) {
-    let message = document["error"]["message"].as_str().unwrap();
-    assert!(
-        message.contains(&format!("pid {}", holder.0.id())),
-        "{document:#}"
-    );
-    let program = std::env::current_exe().unwrap();
-    let start: String = program.to_string_lossy().chars().take(40).collect();
-    assert!(message.contains(&start), "{document:#}");
-    let pids: Vec<u64> = document["error"]["holders"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter_map(|holder| holder["pid"].as_u64())
-        .collect();
-    assert!(pids.contains(&u64::from(holder.0.id())), "{document:#}");
-}
-
-#[test]
-fn of_two_jobs_at_once_both_succeed_and_the_migrations_run_once() {
-    for wal in [false, true] {
-        for migration in [
-            "CREATE TABLE once (n INTEGER);\n",
-            "-- no-transaction\nCREATE TABLE once (n INTEGER);\nVACUUM;\n",
-        ] {
-            let sandbox = Sandbox::at("003");
-            sandbox.add_migration("009_once", migration);
-            if wal {
-                sandbox.use_wal();
-            }
-            let jobs = [(); 2].map(|()| sandbox.spawn(&["run", "--output", "json"]));
-            let mut outcomes: Vec<String> = jobs
-                .into_iter()
-                .map(|job| {
-                    let run = Run::of(&job.wait_with_output().unwrap()).expect_code(0);
-                    run.json()["outcome"].as_str().unwrap().to_owned()
-                })
-                .collect();
-            outcomes.sort();
-            assert_eq!(outcomes, ["migrated", "nothing_to_do"]);
-            assert_eq!(
-                sandbox.query("SELECT count(*), count(DISTINCT version) FROM _sqlx_migrations"),
-                ["10|10"]
-            );
-            assert_eq!(sandbox.archives().len(), 1);
-        }
-    }
-}
-
 #[test]
 fn a_database_that_two_jobs_create_at_once_is_created_once() {
     let sandbox = Sandbox::new();
@@ -424,16 +226,15 @@ fn a_plan_outside_a_transaction_waits_for_a_writer_that_commits_all_the_time() {
         "-- no-transaction\nCREATE TABLE once (n INTEGER);\nVACUUM;\n",
     );
     let writer = Member::start(&sandbox, "writer");
-    let acknowledged = || fs::read_to_string(sandbox.path("acknowledged")).unwrap_or_default();
-    wait_until("the first rows", || acknowledged().lines().count() > 10);
+    wait_until("the first rows", || acknowledged(&sandbox).len() > 10);
     sandbox.run(&["run"]).expect_code(0);
-    let seen = acknowledged().lines().count();
+    let seen = acknowledged(&sandbox).len();
     wait_until("the writer to go on", || {
-        acknowledged().lines().count() > seen
+        acknowledged(&sandbox).len() > seen
     });
     fs::write(sandbox.path("stop"), "").unwrap();
     writer.end();
-    let wanted: BTreeSet<String> = acknowledged().lines().map(str::to_owned).collect();
+    let wanted = acknowledged(&sandbox);
     let found: BTreeSet<String> = sandbox
         .query("SELECT pipeline_name FROM pipelines")
         .into_iter()
@@ -450,9 +251,8 @@ fn a_backup_and_a_restore_find_their_way_through_a_writer_that_commits_all_the_t
             sandbox.use_wal();
         }
         let writer = Member::start(&sandbox, "writer");
-        let acknowledged = || fs::read_to_string(sandbox.path("acknowledged")).unwrap_or_default();
-        wait_until("the first rows", || acknowledged().lines().count() > 10);
-        let seen = acknowledged().lines().count();
+        wait_until("the first rows", || acknowledged(&sandbox).len() > 10);
+        let seen = acknowledged(&sandbox).len();
         for _ in 0..5 {
             sandbox.run(&["backup"]).expect_code(0);
         }
