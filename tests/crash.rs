@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::Value;
 use support::drill::{Drill, Mode, NON_TRANSACTIONAL, records};
+use support::evidence::Evidence;
 use support::{Random, Run, files_ending, full, query, send, unpack_archive, wait_until};
 
 const ROWS: usize = 20_000;
@@ -103,27 +104,22 @@ enum Stage {
     AfterOutcome,
 }
 
-/// What the kills of one scenario hit.
-#[derive(Default)]
-struct Figures(BTreeMap<String, usize>);
-
-impl Figures {
-    fn count(&mut self, what: impl std::fmt::Debug) {
-        *self.0.entry(format!("{what:?}")).or_default() += 1;
-    }
-}
-
-/// Kills a command as often as asked; after each kill `check` looks.
+/// Kills a command as often as asked. After each kill `check` looks, and says what it found.
 fn drill(
     name: &str,
     drill: &Drill,
     args: &[&str],
     span: Duration,
     kills: usize,
-    mut check: impl FnMut(usize, Stage, &mut Figures),
+    mut check: impl FnMut(usize, Stage) -> &'static str,
 ) {
     let mut random = Random::new(name);
-    let mut figures = Figures::default();
+    let mut stages: BTreeMap<Stage, usize> = BTreeMap::new();
+    let mut evidence = Evidence::new(
+        "Kills at random moments",
+        name,
+        "SAFESTEP_TEST_FULL=1 cargo test --release --test crash killed",
+    );
     let mut done = 0;
     for _ in 0..kills * ATTEMPTS {
         if done == kills {
@@ -131,17 +127,17 @@ fn drill(
         }
         drill.reset();
         if let Some(stage) = drill.kill(args, span, &mut random) {
-            figures.count(stage);
-            check(done, stage, &mut figures);
+            *stages.entry(stage).or_default() += 1;
+            evidence.injected(check(done, stage));
             done += 1;
         }
     }
     println!(
-        "{name}: {done} kills in jobs of {} ms: {:?}",
+        "{name}: {done} kills in jobs of {} ms: {stages:?}",
         span.as_millis(),
-        figures.0
     );
     assert_eq!(done, kills, "too many jobs ended before they were killed");
+    evidence.finish();
 }
 
 fn kills(in_full: usize) -> usize {
@@ -154,7 +150,7 @@ fn transactional(name: &str, mode: Mode, kills: usize) {
     let old = it.state();
     let (span, new) = it.measure(&["run"]);
     assert_ne!(old, new);
-    drill(name, &it, &["run"], span, kills, |round, stage, figures| {
+    drill(name, &it, &["run"], span, kills, |round, stage| {
         let left = if round % 2 == 0 {
             it.peek()
         } else {
@@ -164,7 +160,6 @@ fn transactional(name: &str, mode: Mode, kills: usize) {
             left == old || left == new,
             "neither old nor new after a kill at {stage:?}"
         );
-        figures.count(if left == old { "old" } else { "new" });
         it.sandbox.run(&["run"]).expect_code(0);
         assert!(
             it.state() == new,
@@ -172,6 +167,7 @@ fn transactional(name: &str, mode: Mode, kills: usize) {
         );
         it.assert_settled();
         it.assert_backed_up(&old);
+        if left == old { "old" } else { "new" }
     });
 }
 
@@ -192,17 +188,17 @@ fn non_transactional(name: &str, mode: Mode, kills: usize) {
     it.save();
     let old = it.state();
     let (span, new) = it.measure(&["run"]);
-    drill(name, &it, &["run"], span, kills, |round, stage, figures| {
+    drill(name, &it, &["run"], span, kills, |round, stage| {
         let left = if round % 2 == 0 {
             it.peek()
         } else {
             it.state()
         };
-        figures.count(match &left {
+        let found = match &left {
             left if *left == old => "old",
             left if *left == new => "new",
             _ => "between",
-        });
+        };
         it.sandbox.run(&["run"]).expect_code(0);
         assert!(
             it.state() == new,
@@ -210,6 +206,7 @@ fn non_transactional(name: &str, mode: Mode, kills: usize) {
         );
         it.assert_settled();
         it.assert_backed_up(&old);
+        found
     });
 }
 
@@ -230,7 +227,7 @@ fn withdrawn(name: &str, mode: Mode, kills: usize) {
     it.save();
     let old = it.state();
     let (span, new) = it.measure(&["run"]);
-    drill(name, &it, &["run"], span, kills, |_, stage, figures| {
+    drill(name, &it, &["run"], span, kills, |_, stage| {
         let left = it.peek();
         for file in files_ending(&it.sandbox.migrations(), "") {
             if file.to_string_lossy().contains("009_") {
@@ -239,18 +236,21 @@ fn withdrawn(name: &str, mode: Mode, kills: usize) {
         }
         let run = it.sandbox.run(&["run"]);
         if left == new {
-            figures.count("new");
             run.expect_code(4);
             assert!(
                 it.state() == new,
                 "a committed job was undone; killed at {stage:?}"
             );
         } else {
-            figures.count(if left == old { "old" } else { "between" });
             run.expect_code(0);
             assert!(it.state() == old, "not as before; killed at {stage:?}");
         }
         it.assert_settled();
+        match left {
+            left if left == new => "new",
+            left if left == old => "old",
+            _ => "between",
+        }
     });
 }
 
@@ -284,7 +284,7 @@ fn killed_restore(name: &str, mode: Mode, kills: usize) {
         &["restore", "latest", "--yes"],
         span,
         kills,
-        |round, stage, figures| {
+        |round, stage| {
             let left = if round % 2 == 0 {
                 it.peek()
             } else {
@@ -294,11 +294,6 @@ fn killed_restore(name: &str, mode: Mode, kills: usize) {
                 left == wanted || left == replaced,
                 "neither old nor new after a kill at {stage:?}"
             );
-            figures.count(if left == wanted {
-                "restored"
-            } else {
-                "as before"
-            });
             if round % 3 == 0 {
                 it.sandbox
                     .run(&["restore", "latest", "--yes"])
@@ -320,6 +315,9 @@ fn killed_restore(name: &str, mode: Mode, kills: usize) {
             it.assert_backed_up(&wanted);
             if left == wanted {
                 it.assert_backed_up(&replaced);
+                "restored"
+            } else {
+                "as before"
             }
         },
     );
@@ -377,14 +375,14 @@ fn killed_recovery(name: &str, mode: Mode, kills: usize) {
     let between = it.peek();
     assert_ne!(between, old);
     let (span, new) = it.measure(&["run"]);
-    drill(name, &it, &["run"], span, kills, |round, stage, figures| {
+    drill(name, &it, &["run"], span, kills, |round, stage| {
         let left = it.peek();
-        figures.count(match &left {
+        let found = match &left {
             left if *left == old => "old",
             left if *left == new => "new",
             left if *left == between => "as the first kill left it",
             _ => "between",
-        });
+        };
         if round % 2 == 0 {
             // Once more, in the middle of the second recovery.
             let mut child = it.sandbox.spawn(&["run"]);
@@ -399,6 +397,7 @@ fn killed_recovery(name: &str, mode: Mode, kills: usize) {
         );
         it.assert_settled();
         it.assert_backed_up(&old);
+        found
     });
 }
 
@@ -482,7 +481,11 @@ fn sigterm_at_any_moment_ends_with_143_and_the_old_content_or_with_0_and_the_new
     let old = it.state();
     let (span, new) = it.measure(&["run"]);
     let mut random = Random::new("SIGTERM");
-    let mut figures = Figures::default();
+    let mut evidence = Evidence::new(
+        "Kills at random moments",
+        "upgrade, DELETE, by SIGTERM",
+        "SAFESTEP_TEST_FULL=1 cargo test --release --test crash sigterm_at_any_moment",
+    );
     for _ in 0..kills(100) {
         it.reset();
         let child = it.sandbox.spawn(&["run", "--output", "json"]);
@@ -491,24 +494,25 @@ fn sigterm_at_any_moment_ends_with_143_and_the_old_content_or_with_0_and_the_new
         let output = child.wait_with_output().unwrap();
         if output.status.signal().is_some() {
             // It came before the program listened.
-            figures.count("at once");
+            evidence.injected("old, before it listened");
             assert!(it.state() == old);
             continue;
         }
         let run = Run::of(&output);
-        figures.count(run.code);
         if run.code == 0 {
+            evidence.injected("new, exit 0");
             assert!(it.state() == new);
         } else {
             let run = run.expect_code(143);
             assert_eq!(run.json()["error"]["code"], "interrupted");
+            evidence.injected("old, exit 143");
             assert!(it.state() == old);
         }
         it.sandbox.run(&["run"]).expect_code(0);
         assert!(it.state() == new);
         it.assert_settled();
     }
-    println!("SIGTERM: {:?}", figures.0);
+    evidence.finish();
 }
 
 #[test]

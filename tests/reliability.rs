@@ -1,0 +1,316 @@
+//! `docs/reliability.md`: its tables are what the tests recorded, and every guarantee names the tests that hold it.
+//!
+//! After a full run, `SAFESTEP_TEST_BLESS=1 cargo test --test reliability` writes the tables anew from the recorded rows.
+#![allow(clippy::expect_used, clippy::print_stdout)]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use support::evidence::rows;
+use support::files_ending;
+
+const BEGIN: &str = "<!-- rows: begin -->";
+const END: &str = "<!-- rows: end -->";
+/// The sections in the order of the page.
+const SECTIONS: [&str; 9] = [
+    "Every stop",
+    "Kills at random moments",
+    "Every syscall",
+    "Power cut",
+    "Full disk",
+    "Crowds",
+    "Crash loops",
+    "Hostile input",
+    "Fuzzing",
+];
+/// Sections whose figures are not faults injected into a job.
+const OTHERS: [&str; 2] = ["The same faults elsewhere", "Mutants"];
+
+fn root(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+fn page() -> String {
+    fs::read_to_string(root("docs/reliability.md")).expect("the page")
+}
+
+fn text<'a>(row: &'a Value, key: &str) -> &'a str {
+    row[key].as_str().expect("text")
+}
+
+fn number(row: &Value, key: &str) -> u64 {
+    row[key].as_u64().expect("a number")
+}
+
+fn outcomes(row: &Value) -> String {
+    let outcomes = row["outcomes"].as_object().expect("outcomes");
+    let words: Vec<String> = outcomes
+        .iter()
+        .map(|(outcome, count)| format!("{outcome}: {count}"))
+        .collect();
+    words.join(", ")
+}
+
+/// One line of a table. The subject stands only where there are several.
+fn line(row: &Value, with_subject: bool) -> String {
+    let subject = if with_subject {
+        format!("{} | ", text(row, "subject"))
+    } else {
+        String::new()
+    };
+    format!(
+        "| {subject}{} | {} | {} | lost or changed: {} | `{}` |\n",
+        text(row, "scenario"),
+        number(row, "injected"),
+        outcomes(row),
+        number(row, "lost_or_changed"),
+        text(row, "command"),
+    )
+}
+
+fn table(section: &str, rows: &[Value]) -> String {
+    let mut rows: Vec<&Value> = rows
+        .iter()
+        .filter(|row| text(row, "section") == section)
+        .collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    rows.sort_by_key(|row| {
+        (
+            text(row, "scenario").to_owned(),
+            text(row, "subject").to_owned(),
+        )
+    });
+    let with_subject = rows.iter().any(|row| text(row, "subject") != "safestep");
+    let injected: u64 = rows.iter().map(|row| number(row, "injected")).sum();
+    let (subject, rule) = if with_subject {
+        ("program | ", "---|")
+    } else {
+        ("", "")
+    };
+    let mut lines = format!(
+        "### {section}\n\n{injected} in all.\n\n| {subject}what was disturbed | injected | what came of it | | again |\n|{rule}---|---|---|---|---|\n"
+    );
+    for row in rows {
+        lines.push_str(&line(row, with_subject));
+    }
+    lines.push('\n');
+    lines
+}
+
+/// The part of the page that is made from the rows.
+fn tables(rows: &[Value]) -> String {
+    let faults: u64 = rows
+        .iter()
+        .filter(|row| SECTIONS.contains(&text(row, "section")) && text(row, "section") != "Fuzzing")
+        .map(|row| number(row, "injected"))
+        .sum();
+    let mut part = format!(
+        "{faults} faults in the last full run, besides fuzzing and mutants; lost or changed: 0\n\n"
+    );
+    for section in SECTIONS.iter().chain(&OTHERS) {
+        part.push_str(&table(section, rows));
+    }
+    part
+}
+
+fn bless(page: &str) {
+    let rows = rows();
+    for row in &rows {
+        let section = text(row, "section");
+        assert!(
+            SECTIONS.contains(&section) || OTHERS.contains(&section),
+            "no place for {section}"
+        );
+        assert_eq!(row["full"], true, "not of a full run: {row:#}");
+    }
+    let (before, rest) = page.split_once(BEGIN).expect("the mark of the beginning");
+    let (_, after) = rest.split_once(END).expect("the mark of the end");
+    let page = format!("{before}{BEGIN}\n\n{}{END}{after}", tables(&rows));
+    fs::write(root("docs/reliability.md"), page).expect("the page is written");
+}
+
+/// The cells of every row on the page.
+fn rows_on_the_page() -> Vec<Vec<String>> {
+    let page = page();
+    let (_, rest) = page.split_once(BEGIN).expect("the mark of the beginning");
+    let (part, _) = rest.split_once(END).expect("the mark of the end");
+    part.lines()
+        .filter(|line| line.starts_with("| ") && line.contains("lost or changed: "))
+        .map(|line| {
+            line.trim_matches(['|', ' '])
+                .split(" | ")
+                .map(str::to_owned)
+                .collect()
+        })
+        .collect()
+}
+
+#[test]
+fn every_row_that_the_tests_record_is_on_the_page() {
+    if std::env::var_os("SAFESTEP_TEST_BLESS").is_some_and(|value| value == "1") {
+        bless(&page());
+    }
+    let page = rows_on_the_page();
+    for row in rows() {
+        let (scenario, subject) = (text(&row, "scenario"), text(&row, "subject"));
+        let found = page.iter().any(|cells| {
+            cells.iter().any(|cell| cell == scenario)
+                && (subject == "safestep" || cells.iter().any(|cell| cell == subject))
+        });
+        assert!(
+            found,
+            "{subject}: '{scenario}' is not on the page (if it was renamed, remove target/reliability)"
+        );
+    }
+}
+
+#[test]
+fn nothing_is_lost_or_changed_in_any_row_of_this_program_and_there_are_ten_thousand_faults() {
+    let mut faults = 0;
+    for cells in rows_on_the_page() {
+        // With a program in front, the row is of the comparison.
+        let ours = cells.len() == 5 || cells[0] == "safestep";
+        if !ours {
+            continue;
+        }
+        assert!(
+            cells.contains(&"lost or changed: 0".to_owned()),
+            "{cells:?}"
+        );
+        faults += cells[cells.len() - 4].parse::<u64>().expect("a number");
+    }
+    assert!(faults > 10_000, "{faults}");
+}
+
+/// `file::test` of every test in `tests/`.
+fn tests() -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    let mut folders = vec![root("tests")];
+    while let Some(folder) = folders.pop() {
+        for path in files_ending(&folder, "") {
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                names.extend(tests_of(&path));
+            }
+        }
+    }
+    names
+}
+
+fn tests_of(path: &Path) -> Vec<String> {
+    let relative = path.strip_prefix(root("tests")).expect("in tests");
+    let first = relative.components().next().expect("a name");
+    let file = Path::new(first.as_os_str()).with_extension("");
+    let source = fs::read_to_string(path).expect("source");
+    let mut names = Vec::new();
+    let mut is_test = false;
+    for line in source.lines().map(str::trim) {
+        if line == "#[test]" {
+            is_test = true;
+        } else if let (true, Some(rest)) = (is_test, line.strip_prefix("fn ")) {
+            let name = rest.split('(').next().unwrap_or(rest);
+            names.push(format!("{}::{name}", file.display()));
+            is_test = false;
+        }
+    }
+    names
+}
+
+#[test]
+fn every_command_on_the_page_runs_tests_that_exist() {
+    let tests = tests();
+    for cells in rows_on_the_page() {
+        let command = cells
+            .last()
+            .expect("a command")
+            .trim_matches('`')
+            .to_owned();
+        let mut words = command
+            .split(' ')
+            .skip_while(|word| *word != "--test")
+            .skip(1);
+        let file = words.next().expect("--test names a file");
+        let filter = words.find(|word| !word.starts_with('-')).unwrap_or("");
+        let filter = filter.rsplit("::").next().unwrap_or("");
+        assert!(
+            tests
+                .iter()
+                .any(|test| test.starts_with(&format!("{file}::")) && test.contains(filter)),
+            "{command}"
+        );
+    }
+}
+
+/// The numbered sentences under "Guarantees" in the README, each without its number and in one line.
+fn guarantees() -> Vec<String> {
+    let readme = fs::read_to_string(root("README.md")).expect("README");
+    let (_, rest) = readme
+        .split_once("\n## Guarantees\n")
+        .expect("the guarantees");
+    let part = rest.split("\n## ").next().unwrap_or(rest);
+    let mut found: Vec<String> = Vec::new();
+    for line in part.lines() {
+        if let Some((number, sentence)) = line.split_once(". ")
+            && number.parse::<u32>().is_ok()
+        {
+            found.push(sentence.to_owned());
+        } else if let (Some(last), true) = (found.last_mut(), line.starts_with("   ")) {
+            last.push(' ');
+            last.push_str(line.trim());
+        }
+    }
+    let sentences = found
+        .iter()
+        .flat_map(|guarantee| guarantee.split_inclusive(". "));
+    sentences
+        .map(|sentence| sentence.trim().to_owned())
+        .collect()
+}
+
+/// A promise on the page, and the tests below it: `- file::test`.
+fn promises() -> Vec<(String, Vec<String>)> {
+    let page = page();
+    let (_, rest) = page
+        .split_once("\n## Which test holds which promise\n")
+        .expect("the promises");
+    let part = rest.split("\n## ").next().unwrap_or(rest);
+    let mut found: Vec<(String, Vec<String>)> = Vec::new();
+    for line in part.lines() {
+        if let Some(promise) = line
+            .strip_prefix("**")
+            .and_then(|line| line.strip_suffix("**"))
+        {
+            found.push((promise.to_owned(), Vec::new()));
+        } else if let (Some((_, tests)), Some(test)) = (found.last_mut(), line.strip_prefix("- `"))
+        {
+            tests.push(test.split('`').next().unwrap_or(test).to_owned());
+        }
+    }
+    found
+}
+
+#[test]
+fn every_sentence_under_guarantees_names_tests_that_hold_it_and_each_of_them_exists() {
+    let (promises, tests) = (promises(), tests());
+    let guarantees = guarantees();
+    assert!(guarantees.len() >= 9, "{guarantees:#?}");
+    for sentence in &guarantees {
+        let held = promises.iter().find(|(promise, _)| promise == sentence);
+        assert!(
+            held.is_some_and(|(_, tests)| !tests.is_empty()),
+            "docs/reliability.md names no test for '{sentence}'"
+        );
+    }
+    for (promise, held) in &promises {
+        for test in held {
+            assert!(tests.contains(test), "'{promise}': there is no test {test}");
+        }
+    }
+}
