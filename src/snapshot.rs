@@ -7,6 +7,7 @@ use crate::archive;
 use crate::catalog::{Catalog, FORMAT_VERSION, Manifest, Purpose, Slot, discard_database};
 use crate::clock::{Deadline, Stamp};
 use crate::error::{Error, Result};
+use crate::fault::{self, Point};
 use crate::monitor::Monitor;
 use crate::sqlite::{self, Access, Connection, FileFacts, Interrupt, Layout};
 use crate::storage;
@@ -92,6 +93,7 @@ pub async fn take(
             return Err(error);
         }
     };
+    fault::reach(Point::SnapshotRead);
     let manifest = manifest(
         &slot,
         now,
@@ -113,10 +115,14 @@ async fn copy(
     let mut target = Connection::open(path, Access::Scratch, interrupt).await?;
     sqlite::copy(source, &mut target, deadline, interrupt, monitor).await?;
     target.close().await?;
+    fault::reach(Point::SnapshotCopied);
     let (offset, bytes) = ROLLBACK_JOURNAL_MODE;
     storage::patch(path, offset, &bytes)?;
+    fault::reach(Point::SnapshotPatched);
     storage::sync_file(path)?;
-    storage::sync_folder_of(path)
+    storage::sync_folder_of(path)?;
+    fault::reach(Point::SnapshotSynced);
+    Ok(())
 }
 
 struct ReadBack {

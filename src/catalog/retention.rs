@@ -7,6 +7,7 @@ use super::{
     discard_database,
 };
 use crate::error::Result;
+use crate::fault::{self, Point};
 use crate::storage;
 
 impl Catalog {
@@ -60,10 +61,13 @@ impl Catalog {
             let stem = storage::name_of(&backup.path);
             let stem = stem.trim_end_matches(ARCHIVE);
             storage::remove(&backup.path)?;
+            fault::reach(Point::PruneArchive);
             storage::remove(&self.folder.join(format!("{stem}{RECORD}")))?;
+            fault::reach(Point::PruneRecord);
             removed.push(backup.path);
         }
         self.prune_records(keep)?;
+        fault::reach(Point::PruneDone);
         Ok(removed)
     }
 
@@ -79,6 +83,7 @@ impl Catalog {
             let slot = self.slot_of(record);
             if !slot.snapshot().exists() {
                 storage::remove(&slot.record())?;
+                fault::reach(Point::PruneRecord);
             }
         }
         Ok(())

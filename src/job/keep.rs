@@ -5,6 +5,7 @@ use tokio::task::JoinHandle;
 use super::report::{BackupSummary, Report};
 use crate::catalog::{self, Backup, Catalog};
 use crate::error::{Error, Problem, Result};
+use crate::fault::{self, Point};
 use crate::snapshot::Snapshot;
 use crate::sqlite::Interrupt;
 
@@ -56,6 +57,7 @@ fn keep(catalog: &Catalog, snapshot: &Snapshot, interrupt: &Interrupt) -> Result
     if let Some(twin) = catalog.twin_of(&snapshot.manifest)?
         && catalog::verify(&twin.path, &twin.manifest, interrupt).is_ok()
     {
+        fault::reach(Point::ArchiveReused);
         return Ok(Kept {
             backup: twin,
             reused: true,
@@ -79,6 +81,7 @@ pub(super) async fn settle(
     match keeping.finish(signal).await {
         Ok(kept) => {
             catalog::discard_database(&snapshot.path())?;
+            fault::reach(Point::ArchiveSettled);
             report.backup = Some(BackupSummary::of(&kept.backup, kept.reused));
             Ok(kept.reused.then_some(kept.backup.manifest.id))
         }

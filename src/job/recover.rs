@@ -5,6 +5,7 @@ use super::report::Report;
 use super::restore::{Source, put_over};
 use crate::catalog::{JobKind, JobRecord, Outcome, discard_database};
 use crate::error::Result;
+use crate::fault::{self, Point};
 use crate::history::{self, History};
 use crate::migration::{Migrations, version_name};
 use crate::restore::Restorer;
@@ -23,7 +24,9 @@ pub(super) async fn recover(
         }
         finish_archive(context, &record, report)?;
     }
-    catalog.sweep()
+    catalog.sweep()?;
+    fault::reach(Point::RecoverySwept);
+    Ok(())
 }
 
 async fn settle(
@@ -52,7 +55,9 @@ async fn settle(
     let slot = context.catalog().slot_of(record);
     record
         .clone()
-        .close(&slot.record(), Outcome::now(outcome, None))
+        .close(&slot.record(), Outcome::now(outcome, None))?;
+    fault::reach(Point::RecoveryClosed);
+    Ok(())
 }
 
 /// Opening the database has SQLite roll back what was not committed.
@@ -93,6 +98,7 @@ async fn undo_non_transactional(
         context.wait_notice(),
     )
     .await?;
+    fault::reach(Point::RecoveryJudged);
     let complete = is_complete(&mut live, migrations, record).await;
     let unchanged = !complete
         && sqlite::pages_available(&mut live).await?
@@ -117,6 +123,7 @@ async fn undo_non_transactional(
     context.interrupt.unshield();
     live.close().await?;
     report.proof = Some(restored?);
+    fault::reach(Point::RecoveryRestored);
     let kept = report.backup.as_ref().map_or_else(String::new, |backup| {
         format!(
             "; what was there, with everything written since, is backup {}",
@@ -160,6 +167,7 @@ fn finish_archive(context: &Context<'_>, record: &JobRecord, report: &mut Report
         report
             .recovered
             .push(format!("the snapshot of job {} was archived", record.id));
+        fault::reach(Point::RecoveryArchived);
     }
     discard_database(&slot.snapshot())
 }

@@ -9,6 +9,7 @@ use super::{Context, Phases};
 use crate::catalog::{self, Backup, JobKind, Outcome, Purpose, discard_database};
 use crate::clock::{Stamp, Stopwatch};
 use crate::error::{Error, Problem, Result};
+use crate::fault::{self, Point};
 use crate::restore::{Proof, Restorer};
 use crate::snapshot::{self, Snapshot};
 use crate::sqlite::{self, Access, Begin, Connection, FileFacts, Layout};
@@ -58,6 +59,7 @@ async fn go(
         discard_database(&unpacked)?;
         return Err(error);
     }
+    fault::reach(Point::RestoreUnpacked);
     let restorer = Restorer {
         snapshot: unpacked.clone(),
         journal_mode: String::new(),
@@ -110,6 +112,7 @@ fn close_interrupted(context: &Context<'_>) -> Result<()> {
         if record.outcome.is_none() {
             let slot = catalog.slot_of(&record);
             record.close(&slot.record(), Outcome::now("superseded_by_restore", None))?;
+            fault::reach(Point::RestoreSuperseded);
         }
     }
     Ok(())
@@ -170,6 +173,7 @@ async fn replace(
         live.run("go back to WAL mode", "PRAGMA journal_mode = WAL")
             .await?;
         live.close().await?;
+        fault::reach(Point::ReplaceWal);
     }
     Ok(proof)
 }
@@ -247,8 +251,10 @@ pub(super) async fn put_over(
     };
     report.from = Some(safety.manifest.from.clone());
     let catalog = context.catalog();
+    fault::reach(Point::RestoreSafety);
     let record = catalog.new_record(&safety.slot, JobKind::Restore, &safety.manifest);
     record.write(&safety.slot.record())?;
+    fault::reach(Point::RecordWritten);
     let keeping = Keeping::start(&catalog, &safety);
     context.interrupt.shield();
     let restored = if in_transaction {
