@@ -115,7 +115,6 @@ points! {
     "replace.drafted" ReplaceDrafted "The file that takes the place of a database is complete, beside it."
     "replace.sidecar" ReplaceSidecar "A WAL or journal of what is thrown away is removed."
     "replace.replaced" ReplaceReplaced "The new file has taken the place of the database."
-    "replace.wal" ReplaceWal "The new file is in WAL mode."
 
     "recovery.judged" RecoveryJudged "A job that was cut short is looked at, and nothing is done about it."
     "recovery.restored" RecoveryRestored "The snapshot of a job that was cut short is put back, and its record does not say so."

@@ -281,11 +281,14 @@ impl Restorer<'_> {
     }
 
     /// The third way: the live file is missing or no database. Its WAL and journal belong to what is thrown away; left
-    /// in place they would be replayed into the new file.
+    /// in place they would be replayed into the new file, which comes in the restorer's journal mode.
     pub fn replace_file(&self, database: &Path, ownership: Ownership) -> Result<Proof> {
-        let draft = storage::sibling(database, ".safestep-restore");
+        let draft = draft_of(database);
         storage::remove(&draft)?;
         storage::copy_durably(&self.snapshot, &draft)?;
+        if self.journal_mode == "wal" {
+            sqlite::mark_wal(&draft)?;
+        }
         storage::set_ownership(&draft, ownership)?;
         fault::reach(Point::ReplaceDrafted);
         for sidecar in ["-wal", "-shm", "-journal"] {
@@ -304,6 +307,12 @@ impl Restorer<'_> {
         }
         Ok(proof(Method::Replaced, expected, found, None))
     }
+}
+
+/// What a file is called until it takes the place of a database.
+#[must_use]
+pub fn draft_of(database: &Path) -> PathBuf {
+    storage::sibling(database, ".safestep-restore")
 }
 
 /// Changes whenever another connection commits (<https://www.sqlite.org/pragma.html#pragma_data_version>).

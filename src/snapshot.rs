@@ -14,9 +14,6 @@ use crate::storage;
 
 /// Kept free beside what we write ourselves, so that the application can go on.
 const HEADROOM_BYTES: u64 = 16 * 1024 * 1024;
-/// File-format version numbers in the header: 1 is rollback journal, 2 is WAL
-/// (<https://www.sqlite.org/fileformat2.html#file_format_version_numbers>).
-const ROLLBACK_JOURNAL_MODE: (u64, [u8; 2]) = (18, [1, 1]);
 
 /// What a snapshot is to be taken of, and why.
 #[derive(Debug, Clone)]
@@ -116,8 +113,7 @@ async fn copy(
     sqlite::copy(source, &mut target, deadline, interrupt, monitor).await?;
     target.close().await?;
     fault::reach(Point::SnapshotCopied);
-    let (offset, bytes) = ROLLBACK_JOURNAL_MODE;
-    storage::patch(path, offset, &bytes)?;
+    sqlite::mark_rollback_journal(path)?;
     fault::reach(Point::SnapshotPatched);
     storage::sync_file(path)?;
     storage::sync_folder_of(path)?;

@@ -108,10 +108,10 @@ impl JobRecord {
     }
 
     /// Writes how the job ended.
-    pub fn close(mut self, path: &Path, outcome: Outcome) -> Result<()> {
+    pub fn close(mut self, path: &Path, outcome: Outcome) -> Result<Self> {
         self.outcome = Some(outcome);
         self.write(path)?;
         fault::reach(Point::OutcomeWritten);
-        Ok(())
+        Ok(self)
     }
 }

@@ -32,7 +32,8 @@ pub(super) async fn create(run: &mut Run<'_>, goal: &Goal) -> Result<()> {
     Ok(())
 }
 
-fn draft_path(database: &Path) -> PathBuf {
+/// What a new database is called until it is finished.
+pub(super) fn draft_path(database: &Path) -> PathBuf {
     let name = format!(".{}.safestep-new", storage::name_of(database));
     storage::folder_of(database).join(name)
 }

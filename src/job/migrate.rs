@@ -75,6 +75,10 @@ async fn go(run: &mut Run<'_>) -> Result<()> {
         storage::make_folder(&storage::folder_of(context.database()))?;
         let _lock = context.job_lock().await?;
         if let (false, Task::Migrate(goal)) = (context.look_at_database()?, run.task) {
+            if !context.catalog().is_settled()? {
+                let _catalog = context.catalog_lock().await?;
+                recover(&context, Some(&run.migrations), run.report).await?;
+            }
             return draft::create(run, goal).await;
         }
     }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::backup::revision;
 use super::keep::{self, Keeping};
+use super::recover;
 use super::report::Report;
 use super::{Context, Phases};
 use crate::catalog::{self, Backup, JobKind, Outcome, Purpose, discard_database};
@@ -46,7 +47,7 @@ async fn go(
     let _lock = context.job_lock().await?;
     let _catalog = context.catalog_lock().await?;
     let catalog = context.catalog();
-    catalog.sweep()?;
+    recover::sweep(context)?;
     phases.begin("unpack", report);
     storage::require_free(
         catalog.folder(),
@@ -71,6 +72,7 @@ async fn go(
     discard_database(&unpacked)?;
     report.proof = Some(restored?);
     close_interrupted(context)?;
+    recover::archive_leftovers(context, report)?;
     let used = storage::absolute(&backup.path)?;
     catalog
         .prune(context.settings.keep, Some(&used))
@@ -138,7 +140,7 @@ async fn over_live_or_in_place(
                 mode: 0o600,
                 ..backup.manifest.ownership
             };
-            replace(context, backup, restorer, ownership).await
+            replace(context, backup, restorer, ownership)
         }
         Err(Error::NotADatabase { .. } | Error::Corrupt { .. }) => {
             phases.begin("restore", report);
@@ -153,29 +155,24 @@ async fn over_live_or_in_place(
                 ),
             ));
             let ownership = storage::ownership(context.database())?;
-            replace(context, backup, restorer, ownership).await
+            replace(context, backup, restorer, ownership)
         }
         Err(other) => Err(other),
     }
 }
 
 /// A new file in the journal mode that the database was in.
-async fn replace(
+fn replace(
     context: &Context<'_>,
     backup: &Backup,
     restorer: &Restorer<'_>,
     ownership: Ownership,
 ) -> Result<Proof> {
-    let proof = restorer.replace_file(context.database(), ownership)?;
-    if backup.manifest.journal_mode == "wal" {
-        let mut live =
-            Connection::open(context.database(), Access::ReadWrite, context.interrupt).await?;
-        live.run("go back to WAL mode", "PRAGMA journal_mode = WAL")
-            .await?;
-        live.close().await?;
-        fault::reach(Point::ReplaceWal);
-    }
-    Ok(proof)
+    let restorer = Restorer {
+        journal_mode: backup.manifest.journal_mode.clone(),
+        ..restorer.clone()
+    };
+    restorer.replace_file(context.database(), ownership)
 }
 
 /// The live database, with its first page proven readable; `None` where there is no file.

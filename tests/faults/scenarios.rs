@@ -81,7 +81,7 @@ pub fn pruning() -> Scenario {
 pub fn downgrade(mode: Mode) -> Scenario {
     let it = Drill::at("head", mode, ROWS);
     let name = name(mode, "downgrade");
-    Scenario::new(name, it, &["downgrade", "003"])
+    Scenario::new(name, it, &["downgrade", "005"])
 }
 
 pub fn steps(mode: Mode) -> Scenario {
