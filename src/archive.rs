@@ -13,6 +13,7 @@ use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
+use crate::fault::{self, Point};
 use crate::sqlite::{Interrupt, hex};
 use crate::storage;
 
@@ -64,14 +65,19 @@ fn write_to(
         contents.modified,
         contents.manifest,
     )?;
+    fault::reach(Point::ArchiveBegun);
     let length = database.metadata()?.len();
+    let inner = BufReader::with_capacity(CHUNK_BYTES, database);
     let watched = Watched {
-        inner: BufReader::with_capacity(CHUNK_BYTES, database),
+        inner: fault::at_half(Point::ArchiveHalf, length, inner),
         interrupt,
     };
     append(&mut tar, contents.name, length, contents.modified, watched)?;
-    let file = tar.into_inner()?.finish()?;
-    file.into_inner()?.sync_all()
+    let file = tar.into_inner()?.finish()?.into_inner()?;
+    fault::reach(Point::ArchiveWritten);
+    file.sync_all()?;
+    fault::reach(Point::ArchiveSynced);
+    Ok(())
 }
 
 fn append(
@@ -136,10 +142,11 @@ pub fn extract(
         ));
     }
     let mut watched = Watched {
-        inner: entry,
+        inner: fault::at_half(Point::ArchiveReadHalf, expected_bytes, entry),
         interrupt,
     };
     let digest = copy_hashed(&mut watched, target, path);
+    drop(watched);
     interrupt.check()?;
     let digest = digest?;
     if entries.next().is_some() {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::{AssertSqlSafe, Row};
 
 use crate::error::{Error, Problem, Result};
+use crate::fault::{self, Point};
 use crate::schema::Schema;
 use crate::sqlite::{Connection, failure_of, quoted};
 use crate::storage::{self, PathKind};
@@ -143,6 +144,7 @@ pub async fn normalise(connection: &mut Connection, changes: &[Normalised]) -> R
     }
     for ((table, column), changes) in by_column {
         update_column(connection, table, column, &changes).await?;
+        fault::reach(Point::EnumsColumn);
     }
     Ok(())
 }

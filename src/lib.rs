@@ -8,6 +8,7 @@
 // Ground.
 pub mod error;
 pub mod clock;
+pub mod fault;
 pub mod monitor;
 pub mod storage;
 pub mod sqlite;

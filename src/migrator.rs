@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::clock::{Deadline, Stopwatch};
 use crate::error::{Error, Result, StatementFailure};
+use crate::fault::{self, Point};
 use crate::history::Timing;
 use crate::migration::{Declarations, Migration, Migrations, Script, Version};
 use crate::monitor::Monitor;
@@ -152,11 +153,13 @@ pub async fn apply_in_transaction(
         let watch = Stopwatch::start();
         let set = format!("SAVEPOINT {SAVEPOINT}");
         connection.run("set a savepoint", &set).await?;
+        fault::reach(Point::MigrateSavepoint);
         let done = run(connection, step, Scope::Transactional, interrupt).await?;
         let release = format!("RELEASE {SAVEPOINT}");
         connection.run("release a savepoint", &release).await?;
         restore_settings(connection).await?;
         ran.add(connection, step, done, watch).await?;
+        fault::reach(Point::MigrateDone);
     }
     Ok(ran)
 }
@@ -182,10 +185,13 @@ pub async fn apply_outside_transaction(
             done
         } else {
             sqlite::begin(connection, Begin::Immediate, deadline, interrupt, || ()).await?;
+            fault::reach(Point::StepBegun);
             let done = run(connection, step, Scope::Transactional, interrupt).await?;
+            fault::reach(Point::StepCommitting);
             sqlite::commit(connection, deadline, interrupt, || ()).await?;
             done
         };
+        fault::reach(Point::StepDone);
         restore_settings(connection).await?;
         ran.add(connection, step, done, watch).await?;
     }

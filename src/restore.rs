@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::catalog::discard_database;
 use crate::clock::Deadline;
 use crate::error::{Error, Result};
+use crate::fault::{self, Point};
 use crate::monitor::Monitor;
 use crate::sqlite::{
     self, Access, Begin, Connection, ContentDigest, FileFacts, Interrupt, Layout, PagesWritten,
@@ -85,8 +86,10 @@ impl Restorer<'_> {
                 return self.others_wrote_since(live, expected).await;
             }
         }
+        fault::reach(Point::UndoRolledBack);
         let found = self.digest(live).await?;
         if found == expected {
+            fault::reach(Point::UndoProven);
             sqlite::rollback(live).await?;
             return Ok(proof(Method::RolledBack, expected, found, None));
         }
@@ -128,7 +131,9 @@ impl Restorer<'_> {
             if let Some(found) = pages.digest.filter(|found| *found != expected) {
                 return Err(differs(live, found, expected));
             }
+            fault::reach(Point::RestoreCookie);
             sqlite::commit(live, self.deadline, self.interrupt, || ()).await?;
+            fault::reach(Point::RestoreCommitted);
             // The page cache still holds b-tree pages parsed before they were overwritten.
             live.run("empty the page cache", "PRAGMA shrink_memory")
                 .await?;
@@ -138,11 +143,15 @@ impl Restorer<'_> {
             (proven, version)
         } else {
             sqlite::rollback(live).await?;
+            fault::reach(Point::CopybackUnlocked);
             self.copy_back(live).await?;
             (None, data_version(live).await?)
         };
         self.restore_journal_mode(live).await?;
-        self.prove(live, proven, version, (expected, written)).await
+        fault::reach(Point::RestoreJournal);
+        let proof = self.prove(live, proven, version, (expected, written)).await;
+        fault::reach(Point::RestoreProven);
+        proof
     }
 
     /// Whether the live database still holds what `before` does, after a restore that failed.
@@ -169,6 +178,7 @@ impl Restorer<'_> {
         let leaves_wal = facts.is_wal() && page_size != Some(facts.page_size);
         if leaves_wal {
             sqlite::leave_wal(live, self.deadline, self.interrupt, || ()).await?;
+            fault::reach(Point::CopybackLeftWal);
         }
         let mut source = Connection::open(&self.snapshot, Access::ReadOnly, self.interrupt).await?;
         let copied = sqlite::copy(
@@ -180,9 +190,11 @@ impl Restorer<'_> {
         )
         .await;
         source.close().await?;
+        fault::reach(Point::CopybackCopied);
         if leaves_wal {
             live.run("go back to WAL mode", "PRAGMA journal_mode = WAL")
                 .await?;
+            fault::reach(Point::CopybackWal);
         }
         copied
     }
@@ -269,16 +281,22 @@ impl Restorer<'_> {
     }
 
     /// The third way: the live file is missing or no database. Its WAL and journal belong to what is thrown away; left
-    /// in place they would be replayed into the new file.
+    /// in place they would be replayed into the new file, which comes in the restorer's journal mode.
     pub fn replace_file(&self, database: &Path, ownership: Ownership) -> Result<Proof> {
-        let draft = storage::sibling(database, ".safestep-restore");
+        let draft = draft_of(database);
         storage::remove(&draft)?;
         storage::copy_durably(&self.snapshot, &draft)?;
+        if self.journal_mode == "wal" {
+            sqlite::mark_wal(&draft)?;
+        }
         storage::set_ownership(&draft, ownership)?;
+        fault::reach(Point::ReplaceDrafted);
         for sidecar in ["-wal", "-shm", "-journal"] {
             storage::remove(&storage::sibling(database, sidecar))?;
+            fault::reach(Point::ReplaceSidecar);
         }
         storage::replace_with(&draft, database)?;
+        fault::reach(Point::ReplaceReplaced);
         let expected = sqlite::digest_file(&self.snapshot)?;
         let found = sqlite::digest_file(database)?;
         if found != expected {
@@ -289,6 +307,12 @@ impl Restorer<'_> {
         }
         Ok(proof(Method::Replaced, expected, found, None))
     }
+}
+
+/// What a file is called until it takes the place of a database.
+#[must_use]
+pub fn draft_of(database: &Path) -> PathBuf {
+    storage::sibling(database, ".safestep-restore")
 }
 
 /// Changes whenever another connection commits (<https://www.sqlite.org/pragma.html#pragma_data_version>).

@@ -7,15 +7,13 @@ use crate::archive;
 use crate::catalog::{Catalog, FORMAT_VERSION, Manifest, Purpose, Slot, discard_database};
 use crate::clock::{Deadline, Stamp};
 use crate::error::{Error, Result};
+use crate::fault::{self, Point};
 use crate::monitor::Monitor;
 use crate::sqlite::{self, Access, Connection, FileFacts, Interrupt, Layout};
 use crate::storage;
 
 /// Kept free beside what we write ourselves, so that the application can go on.
 const HEADROOM_BYTES: u64 = 16 * 1024 * 1024;
-/// File-format version numbers in the header: 1 is rollback journal, 2 is WAL
-/// (<https://www.sqlite.org/fileformat2.html#file_format_version_numbers>).
-const ROLLBACK_JOURNAL_MODE: (u64, [u8; 2]) = (18, [1, 1]);
 
 /// What a snapshot is to be taken of, and why.
 #[derive(Debug, Clone)]
@@ -92,6 +90,7 @@ pub async fn take(
             return Err(error);
         }
     };
+    fault::reach(Point::SnapshotRead);
     let manifest = manifest(
         &slot,
         now,
@@ -113,10 +112,13 @@ async fn copy(
     let mut target = Connection::open(path, Access::Scratch, interrupt).await?;
     sqlite::copy(source, &mut target, deadline, interrupt, monitor).await?;
     target.close().await?;
-    let (offset, bytes) = ROLLBACK_JOURNAL_MODE;
-    storage::patch(path, offset, &bytes)?;
+    fault::reach(Point::SnapshotCopied);
+    sqlite::mark_rollback_journal(path)?;
+    fault::reach(Point::SnapshotPatched);
     storage::sync_file(path)?;
-    storage::sync_folder_of(path)
+    storage::sync_folder_of(path)?;
+    fault::reach(Point::SnapshotSynced);
+    Ok(())
 }
 
 struct ReadBack {

@@ -24,6 +24,7 @@ pub use record::{JobKind, JobRecord, Outcome};
 use crate::archive;
 use crate::clock::Stamp;
 use crate::error::{Error, Result};
+use crate::fault::{self, Point};
 use crate::sqlite::Interrupt;
 use crate::storage::{self, PathKind};
 
@@ -215,7 +216,9 @@ impl Catalog {
             storage::remove(&draft)?;
             return Err(error);
         }
+        fault::reach(Point::ArchiveVerified);
         storage::publish(&draft, &slot.archive())?;
+        fault::reach(Point::ArchivePublished);
         read_backup(&slot.archive())
     }
 
@@ -228,9 +231,11 @@ impl Catalog {
         for path in std::iter::once(self.database.clone()).chain(sidecars) {
             if let PathKind::File(_) = storage::kind(&path)? {
                 storage::copy_durably(&path, &folder.join(storage::name_of(&path)))?;
+                fault::reach(Point::DamagedFile);
             }
         }
         storage::sync_folder_of(&folder)?;
+        fault::reach(Point::DamagedKept);
         Ok(folder)
     }
 

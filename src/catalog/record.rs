@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::manifest::{FORMAT_VERSION, Manifest};
 use crate::clock::Stamp;
 use crate::error::{Error, Result};
+use crate::fault::{self, Point};
 use crate::storage;
 
 const LIMIT_BYTES: u64 = 16 * 1024 * 1024;
@@ -107,8 +108,10 @@ impl JobRecord {
     }
 
     /// Writes how the job ended.
-    pub fn close(mut self, path: &Path, outcome: Outcome) -> Result<()> {
+    pub fn close(mut self, path: &Path, outcome: Outcome) -> Result<Self> {
         self.outcome = Some(outcome);
-        self.write(path)
+        self.write(path)?;
+        fault::reach(Point::OutcomeWritten);
+        Ok(self)
     }
 }

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use super::{
-    ARCHIVE, Catalog, DRAFT, JobRecord, Purpose, RECORD, RECORD_DRAFT, SNAPSHOT, UNPACKED,
+    ARCHIVE, Backup, Catalog, DRAFT, JobRecord, Purpose, RECORD, RECORD_DRAFT, SNAPSHOT, UNPACKED,
     discard_database,
 };
 use crate::error::Result;
+use crate::fault::{self, Point};
 use crate::storage;
 
 impl Catalog {
@@ -35,7 +36,8 @@ impl Catalog {
     }
 
     /// Removes the oldest backups of this database beyond `keep`, with their records. The newest good one always stays,
-    /// and so do `spared`, which the caller has just used, and what a job that was cut short still needs.
+    /// and so do `spared`, which the caller has just used, and what a job that was cut short still needs. Copies of what
+    /// restores replaced are counted by themselves: however many there are, they push out no other backup.
     pub fn prune(&self, keep: usize, spared: Option<&Path>) -> Result<Vec<PathBuf>> {
         let needed: Vec<PathBuf> = self
             .own_records()?
@@ -45,26 +47,32 @@ impl Catalog {
             .collect();
         let (mut ours, _) = self.backups()?;
         ours.retain(|backup| Path::new(&backup.manifest.source) == self.database);
-        // Copies that restores made of what they replaced may be of damaged databases, so they do not count as good.
-        let newest_good = ours
-            .iter()
-            .rfind(|backup| backup.manifest.purpose != Purpose::BeforeRestore)
-            .map(|backup| backup.path.clone());
-        let surplus = ours.len().saturating_sub(keep.max(1));
+        let (replaced, good): (Vec<Backup>, Vec<Backup>) = ours
+            .into_iter()
+            .partition(|backup| backup.manifest.purpose == Purpose::BeforeRestore);
         let mut removed = Vec::new();
-        for backup in ours.into_iter().take(surplus) {
-            let is_used = spared == Some(&backup.path) || needed.contains(&backup.path);
-            if is_used || newest_good.as_ref() == Some(&backup.path) {
-                continue;
+        for group in [good, replaced] {
+            let surplus = group.len().saturating_sub(keep.max(1));
+            for backup in group.into_iter().take(surplus) {
+                if spared != Some(&backup.path) && !needed.contains(&backup.path) {
+                    self.remove_backup(&backup)?;
+                    removed.push(backup.path);
+                }
             }
-            let stem = storage::name_of(&backup.path);
-            let stem = stem.trim_end_matches(ARCHIVE);
-            storage::remove(&backup.path)?;
-            storage::remove(&self.folder.join(format!("{stem}{RECORD}")))?;
-            removed.push(backup.path);
         }
         self.prune_records(keep)?;
+        fault::reach(Point::PruneDone);
         Ok(removed)
+    }
+
+    fn remove_backup(&self, backup: &Backup) -> Result<()> {
+        let name = storage::name_of(&backup.path);
+        let stem = name.trim_end_matches(ARCHIVE);
+        storage::remove(&backup.path)?;
+        fault::reach(Point::PruneArchive);
+        storage::remove(&self.folder.join(format!("{stem}{RECORD}")))?;
+        fault::reach(Point::PruneRecord);
+        Ok(())
     }
 
     /// Records of jobs whose snapshot was a copy of an earlier backup have no archive of their own.
@@ -79,6 +87,7 @@ impl Catalog {
             let slot = self.slot_of(record);
             if !slot.snapshot().exists() {
                 storage::remove(&slot.record())?;
+                fault::reach(Point::PruneRecord);
             }
         }
         Ok(())

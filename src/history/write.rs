@@ -6,6 +6,7 @@ use sqlx::migrate::Migrate;
 use super::rows::read_sqlx;
 use super::{SQLX_TABLE, Timing, alembic_id_at, stored};
 use crate::error::{Error, Result, SqliteFailure};
+use crate::fault::{self, Point};
 use crate::migration::{Migration, Migrations, Version};
 use crate::sqlite::{Connection, failure_of};
 
@@ -35,6 +36,7 @@ pub async fn write(
             delete_row(connection.sqlx(), row.version)
                 .await
                 .map_err(failed)?;
+            fault::reach(Point::HistoryRow);
         }
     }
     for migration in migrations.up_to(to) {
@@ -49,9 +51,13 @@ pub async fn write(
             None => insert_row(connection.sqlx(), migration, elapsed).await,
         }
         .map_err(failed)?;
+        fault::reach(Point::HistoryRow);
     }
     stored::write(connection, migrations, to).await?;
-    write_alembic(connection, migrations, to).await
+    fault::reach(Point::HistoryStored);
+    write_alembic(connection, migrations, to).await?;
+    fault::reach(Point::HistoryWritten);
+    Ok(())
 }
 
 async fn delete_row(

@@ -6,6 +6,7 @@ use super::run::{Before, Run};
 use super::task::Goal;
 use crate::catalog::discard_database;
 use crate::error::Result;
+use crate::fault::{self, Point};
 use crate::history;
 use crate::migration::version_name;
 use crate::migrator::{self, Plan, Protection};
@@ -26,17 +27,20 @@ pub(super) async fn create(run: &mut Run<'_>, goal: &Goal) -> Result<()> {
     }
     run.phase("commit");
     storage::publish(&draft, run.context.database())?;
+    fault::reach(Point::DraftPublished);
     run.report.outcome = "created";
     Ok(())
 }
 
-fn draft_path(database: &Path) -> PathBuf {
+/// What a new database is called until it is finished.
+pub(super) fn draft_path(database: &Path) -> PathBuf {
     let name = format!(".{}.safestep-new", storage::name_of(database));
     storage::folder_of(database).join(name)
 }
 
 async fn build(run: &mut Run<'_>, plan: &Plan<'_>, draft: &Path) -> Result<()> {
     drop(storage::create_new(draft)?);
+    fault::reach(Point::DraftCreated);
     let interrupt = run.context.interrupt;
     let mut connection = Connection::open(draft, Access::ReadWrite, interrupt).await?;
     let protection = Protection::Draft(draft);
@@ -65,6 +69,7 @@ async fn build(run: &mut Run<'_>, plan: &Plan<'_>, draft: &Path) -> Result<()> {
     interrupt.check()?;
     sqlite::commit(&mut connection, run.context.deadline(), interrupt, || ()).await?;
     connection.close().await?;
+    fault::reach(Point::DraftBuilt);
     run.record_applied(plan, &timings);
     Ok(())
 }

@@ -3,8 +3,9 @@
 use tokio::task::JoinHandle;
 
 use super::report::{BackupSummary, Report};
-use crate::catalog::{self, Backup, Catalog};
+use crate::catalog::{self, Backup, Catalog, Manifest, Slot};
 use crate::error::{Error, Problem, Result};
+use crate::fault::{self, Point};
 use crate::snapshot::Snapshot;
 use crate::sqlite::Interrupt;
 
@@ -26,7 +27,9 @@ impl Keeping {
     pub(super) fn start(catalog: &Catalog, snapshot: &Snapshot) -> Self {
         let interrupt = Interrupt::default();
         let (catalog, snapshot, stop) = (catalog.clone(), snapshot.clone(), interrupt.clone());
-        let task = tokio::task::spawn_blocking(move || keep(&catalog, &snapshot, &stop));
+        let task = tokio::task::spawn_blocking(move || {
+            keep(&catalog, &snapshot.slot, &snapshot.manifest, &stop)
+        });
         Self { task, interrupt }
     }
 
@@ -52,16 +55,23 @@ impl Keeping {
     }
 }
 
-fn keep(catalog: &Catalog, snapshot: &Snapshot, interrupt: &Interrupt) -> Result<Kept> {
-    if let Some(twin) = catalog.twin_of(&snapshot.manifest)?
+/// Archives the raw snapshot of `slot`, where no backup of the same content is there and readable.
+pub(super) fn keep(
+    catalog: &Catalog,
+    slot: &Slot,
+    manifest: &Manifest,
+    interrupt: &Interrupt,
+) -> Result<Kept> {
+    if let Some(twin) = catalog.twin_of(manifest)?
         && catalog::verify(&twin.path, &twin.manifest, interrupt).is_ok()
     {
+        fault::reach(Point::ArchiveReused);
         return Ok(Kept {
             backup: twin,
             reused: true,
         });
     }
-    let backup = catalog.archive(&snapshot.slot, &snapshot.manifest, interrupt)?;
+    let backup = catalog.archive(slot, manifest, interrupt)?;
     Ok(Kept {
         backup,
         reused: false,
@@ -79,6 +89,7 @@ pub(super) async fn settle(
     match keeping.finish(signal).await {
         Ok(kept) => {
             catalog::discard_database(&snapshot.path())?;
+            fault::reach(Point::ArchiveSettled);
             report.backup = Some(BackupSummary::of(&kept.backup, kept.reused));
             Ok(kept.reused.then_some(kept.backup.manifest.id))
         }

@@ -12,6 +12,7 @@ use super::{Context, draft};
 use crate::catalog::{JobKind, Outcome};
 use crate::clock::Stopwatch;
 use crate::error::{Error, Problem, Result};
+use crate::fault::{self, Point};
 use crate::snapshot::{self, Snapshot};
 use crate::sqlite::{self, Access, Begin, Connection, FileFacts};
 use crate::storage;
@@ -74,6 +75,10 @@ async fn go(run: &mut Run<'_>) -> Result<()> {
         storage::make_folder(&storage::folder_of(context.database()))?;
         let _lock = context.job_lock().await?;
         if let (false, Task::Migrate(goal)) = (context.look_at_database()?, run.task) {
+            if !context.catalog().is_settled()? {
+                let _catalog = context.catalog_lock().await?;
+                recover(&context, Some(&run.migrations), run.report).await?;
+            }
             return draft::create(run, goal).await;
         }
     }
@@ -167,6 +172,7 @@ async fn change(run: &mut Run<'_>, exclusive: bool) -> Result<Attempt<()>> {
         context.wait_notice(),
     )
     .await?;
+    fault::reach(Point::LockBegun);
     let blocked = Stopwatch::start();
     let changed = change_locked(run, &mut live, exclusive, blocked).await;
     let rolled_back = sqlite::rollback(&mut live).await;
@@ -230,6 +236,7 @@ async fn finish(run: &mut Run<'_>, mut changed: Changed) -> Result<()> {
     if changed.failure.is_none() {
         run.phase("check");
         changed.failure = check_committed(run, &changed.snapshot).await.err();
+        fault::reach(Point::CheckDone);
     }
     run.report.outcome = match &changed.failure {
         Some(_) => "failed",
@@ -249,6 +256,7 @@ async fn finish(run: &mut Run<'_>, mut changed: Changed) -> Result<()> {
     if same_as.is_some() {
         changed.record.same_as = same_as;
         changed.record.close(&path, outcome)?;
+        fault::reach(Point::OutcomeTwin);
     }
     run.phase("prune");
     let made = run

@@ -1,14 +1,16 @@
 //! What jobs that were cut short have left, finished or undone before anything new begins.
 
-use super::Context;
 use super::report::Report;
 use super::restore::{Source, put_over};
+use super::{Context, draft, keep};
 use crate::catalog::{JobKind, JobRecord, Outcome, discard_database};
-use crate::error::Result;
+use crate::error::{Problem, Result};
+use crate::fault::{self, Point};
 use crate::history::{self, History};
 use crate::migration::{Migrations, version_name};
-use crate::restore::Restorer;
+use crate::restore::{Restorer, draft_of};
 use crate::sqlite::{self, Access, Begin, Connection};
+use crate::storage;
 
 /// Goes through the records of this database. The caller holds the job lock and the folder's lock.
 pub(super) async fn recover(
@@ -18,29 +20,53 @@ pub(super) async fn recover(
 ) -> Result<()> {
     let catalog = context.catalog();
     for record in catalog.own_records()? {
-        if record.outcome.is_none() {
-            settle(context, migrations, &record, report).await?;
-        }
-        finish_archive(context, &record, report)?;
+        let record = match record.outcome {
+            Some(_) => record,
+            None => settle(context, migrations, record, report).await?,
+        };
+        finish_archive(context, record, report)?;
     }
-    catalog.sweep()
+    sweep(context)?;
+    // A job that never gets to its own end must not fill the folder.
+    catalog.prune(context.settings.keep, None)?;
+    fault::reach(Point::RecoverySwept);
+    Ok(())
+}
+
+/// Removes what was cut short before it changed anything, in the backups folder and beside the database.
+pub(super) fn sweep(context: &Context<'_>) -> Result<()> {
+    storage::remove(&draft_of(context.database()))?;
+    discard_database(&draft::draft_path(context.database()))?;
+    context.catalog().sweep()
+}
+
+/// Makes backups of the raw snapshots that are left over where nothing else is to be recovered. The restore that has
+/// just been done stands, whatever comes of them.
+pub(super) fn archive_leftovers(context: &Context<'_>, report: &mut Report) -> Result<()> {
+    for record in context.catalog().own_records()? {
+        if let Err(error) = finish_archive(context, record, report) {
+            let message = format!("a snapshot that was left over could not be archived: {error}");
+            report.warnings.push(Problem::new("backup", message));
+        }
+    }
+    Ok(())
 }
 
 async fn settle(
     context: &Context<'_>,
     migrations: Option<&Migrations>,
-    record: &JobRecord,
+    record: JobRecord,
     report: &mut Report,
-) -> Result<()> {
+) -> Result<JobRecord> {
     context.require_database()?;
     let (outcome, text) = match record.kind {
-        JobKind::Transactional => after_transaction(context, record).await?,
+        JobKind::Transactional => after_transaction(context, &record).await?,
         JobKind::Restore => (
             "cut_short",
             "the restore was done wholly or not at all".to_owned(),
         ),
         JobKind::NonTransactional => {
-            undo_non_transactional(context, migrations, record, report).await?
+            undo_non_transactional(context, migrations, &record, report).await?
         }
     };
     let line = format!(
@@ -49,10 +75,10 @@ async fn settle(
     );
     context.monitor.notice(&line);
     report.recovered.push(line);
-    let slot = context.catalog().slot_of(record);
-    record
-        .clone()
-        .close(&slot.record(), Outcome::now(outcome, None))
+    let path = context.catalog().slot_of(&record).record();
+    let closed = record.close(&path, Outcome::now(outcome, None))?;
+    fault::reach(Point::RecoveryClosed);
+    Ok(closed)
 }
 
 /// Opening the database has SQLite roll back what was not committed.
@@ -93,6 +119,7 @@ async fn undo_non_transactional(
         context.wait_notice(),
     )
     .await?;
+    fault::reach(Point::RecoveryJudged);
     let complete = is_complete(&mut live, migrations, record).await;
     let unchanged = !complete
         && sqlite::pages_available(&mut live).await?
@@ -117,6 +144,7 @@ async fn undo_non_transactional(
     context.interrupt.unshield();
     live.close().await?;
     report.proof = Some(restored?);
+    fault::reach(Point::RecoveryRestored);
     let kept = report.backup.as_ref().map_or_else(String::new, |backup| {
         format!(
             "; what was there, with everything written since, is backup {}",
@@ -148,18 +176,32 @@ async fn says_committed(live: &mut Connection, record: &JobRecord) -> bool {
         .is_ok_and(|last| last.is_some() && version_name(last) == record.manifest.to)
 }
 
-/// A raw snapshot that is left over becomes a proper backup.
-fn finish_archive(context: &Context<'_>, record: &JobRecord, report: &mut Report) -> Result<()> {
-    let catalog = context.catalog();
-    let slot = catalog.slot_of(record);
+/// A raw snapshot that is left over becomes a proper backup, unless there is one of the same content.
+fn finish_archive(context: &Context<'_>, mut record: JobRecord, report: &mut Report) -> Result<()> {
+    let slot = context.catalog().slot_of(&record);
     if !slot.snapshot().exists() {
         return Ok(());
     }
     if !slot.archive().exists() {
-        catalog.archive(&slot, &record.manifest, context.interrupt)?;
+        let kept = keep::keep(
+            &context.catalog(),
+            &slot,
+            &record.manifest,
+            context.interrupt,
+        )?;
+        let words = if kept.reused {
+            let id = kept.backup.manifest.id;
+            let words = format!("holds the same as backup {id}");
+            record.same_as = Some(id);
+            record.write(&slot.record())?;
+            words
+        } else {
+            "was archived".to_owned()
+        };
         report
             .recovered
-            .push(format!("the snapshot of job {} was archived", record.id));
+            .push(format!("the snapshot of job {} {words}", record.id));
+        fault::reach(Point::RecoveryArchived);
     }
     discard_database(&slot.snapshot())
 }

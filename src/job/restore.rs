@@ -4,11 +4,13 @@ use std::path::Path;
 
 use super::backup::revision;
 use super::keep::{self, Keeping};
+use super::recover;
 use super::report::Report;
 use super::{Context, Phases};
 use crate::catalog::{self, Backup, JobKind, Outcome, Purpose, discard_database};
 use crate::clock::{Stamp, Stopwatch};
 use crate::error::{Error, Problem, Result};
+use crate::fault::{self, Point};
 use crate::restore::{Proof, Restorer};
 use crate::snapshot::{self, Snapshot};
 use crate::sqlite::{self, Access, Begin, Connection, FileFacts, Layout};
@@ -45,7 +47,7 @@ async fn go(
     let _lock = context.job_lock().await?;
     let _catalog = context.catalog_lock().await?;
     let catalog = context.catalog();
-    catalog.sweep()?;
+    recover::sweep(context)?;
     phases.begin("unpack", report);
     storage::require_free(
         catalog.folder(),
@@ -58,6 +60,7 @@ async fn go(
         discard_database(&unpacked)?;
         return Err(error);
     }
+    fault::reach(Point::RestoreUnpacked);
     let restorer = Restorer {
         snapshot: unpacked.clone(),
         journal_mode: String::new(),
@@ -69,6 +72,7 @@ async fn go(
     discard_database(&unpacked)?;
     report.proof = Some(restored?);
     close_interrupted(context)?;
+    recover::archive_leftovers(context, report)?;
     let used = storage::absolute(&backup.path)?;
     catalog
         .prune(context.settings.keep, Some(&used))
@@ -110,6 +114,7 @@ fn close_interrupted(context: &Context<'_>) -> Result<()> {
         if record.outcome.is_none() {
             let slot = catalog.slot_of(&record);
             record.close(&slot.record(), Outcome::now("superseded_by_restore", None))?;
+            fault::reach(Point::RestoreSuperseded);
         }
     }
     Ok(())
@@ -135,7 +140,7 @@ async fn over_live_or_in_place(
                 mode: 0o600,
                 ..backup.manifest.ownership
             };
-            replace(context, backup, restorer, ownership).await
+            replace(context, backup, restorer, ownership)
         }
         Err(Error::NotADatabase { .. } | Error::Corrupt { .. }) => {
             phases.begin("restore", report);
@@ -150,28 +155,24 @@ async fn over_live_or_in_place(
                 ),
             ));
             let ownership = storage::ownership(context.database())?;
-            replace(context, backup, restorer, ownership).await
+            replace(context, backup, restorer, ownership)
         }
         Err(other) => Err(other),
     }
 }
 
 /// A new file in the journal mode that the database was in.
-async fn replace(
+fn replace(
     context: &Context<'_>,
     backup: &Backup,
     restorer: &Restorer<'_>,
     ownership: Ownership,
 ) -> Result<Proof> {
-    let proof = restorer.replace_file(context.database(), ownership)?;
-    if backup.manifest.journal_mode == "wal" {
-        let mut live =
-            Connection::open(context.database(), Access::ReadWrite, context.interrupt).await?;
-        live.run("go back to WAL mode", "PRAGMA journal_mode = WAL")
-            .await?;
-        live.close().await?;
-    }
-    Ok(proof)
+    let restorer = Restorer {
+        journal_mode: backup.manifest.journal_mode.clone(),
+        ..restorer.clone()
+    };
+    restorer.replace_file(context.database(), ownership)
 }
 
 /// The live database, with its first page proven readable; `None` where there is no file.
@@ -247,8 +248,10 @@ pub(super) async fn put_over(
     };
     report.from = Some(safety.manifest.from.clone());
     let catalog = context.catalog();
+    fault::reach(Point::RestoreSafety);
     let record = catalog.new_record(&safety.slot, JobKind::Restore, &safety.manifest);
     record.write(&safety.slot.record())?;
+    fault::reach(Point::RecordWritten);
     let keeping = Keeping::start(&catalog, &safety);
     context.interrupt.shield();
     let restored = if in_transaction {

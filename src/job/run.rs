@@ -5,6 +5,7 @@ use super::task::Task;
 use super::{Context, Phases};
 use crate::enums::{self, EnumMap, Survey};
 use crate::error::{Error, Result};
+use crate::fault::{self, Point};
 use crate::history::Timing;
 use crate::migration::{Migrations, Version, version_name};
 use crate::migrator::{self, Plan, Protection};
@@ -115,8 +116,11 @@ impl<'a> Run<'a> {
     ) -> Result<()> {
         self.phase("normalise");
         self.normalise(connection).await?;
+        fault::reach(Point::EnumsDone);
         self.phase("verify");
-        self.verify(connection, footprints, before).await
+        self.verify(connection, footprints, before).await?;
+        fault::reach(Point::VerifyDone);
+        Ok(())
     }
 
     async fn normalise(&mut self, connection: &mut Connection) -> Result<()> {

@@ -6,6 +6,7 @@ use super::run::{Before, Run};
 use crate::catalog::{Catalog, JobKind, JobRecord, Purpose};
 use crate::clock::Stopwatch;
 use crate::error::{Error, Result};
+use crate::fault::{self, Point};
 use crate::history;
 use crate::migration::version_name;
 use crate::migrator::{self, Plan, Protection};
@@ -54,6 +55,7 @@ impl Work<'_> {
                 let cause = context.interrupt.explain(cause);
                 context.interrupt.shield();
                 run.phase("undo");
+                fault::reach(Point::UndoBegun);
                 let undone = restorer(&context, &snapshot)
                     .undo_transaction(live, SAVEPOINT, &mut reader, version)
                     .await;
@@ -97,6 +99,7 @@ impl Work<'_> {
         // In EXCLUSIVE locking mode the lock stays when the transaction ends. Nothing was written but the temporary
         // list of foreign-key violations, which a rollback would take away.
         sqlite::commit(live, context.deadline(), context.interrupt, || ()).await?;
+        fault::reach(Point::LockExclusive);
         run.phase("snapshot");
         let snapshot = self.snapshot(run, live).await?;
         let (record, keeping) = self.open_record(&snapshot, JobKind::NonTransactional)?;
@@ -107,6 +110,7 @@ impl Work<'_> {
                 let cause = context.interrupt.explain(cause);
                 context.interrupt.shield();
                 run.phase("restore");
+                fault::reach(Point::UndoBegun);
                 let restored = restorer(&context, &snapshot).put_back(live).await;
                 Some(judge(run, cause, restored, &snapshot))
             }
@@ -159,6 +163,7 @@ impl Work<'_> {
         run.phase("commit");
         history::write(live, &run.migrations, self.plan.to, timings).await?;
         context.interrupt.check()?;
+        fault::reach(Point::CommitBefore);
         sqlite::commit(
             live,
             context.deadline(),
@@ -166,6 +171,7 @@ impl Work<'_> {
             context.wait_notice(),
         )
         .await?;
+        fault::reach(Point::CommitAfter);
         context.interrupt.shield();
         run.record_applied(self.plan, timings);
         Ok(())
@@ -198,6 +204,7 @@ impl Work<'_> {
             .catalog
             .new_record(&snapshot.slot, kind, &snapshot.manifest);
         record.write(&snapshot.slot.record())?;
+        fault::reach(Point::RecordWritten);
         Ok((record, Keeping::start(self.catalog, snapshot)))
     }
 }

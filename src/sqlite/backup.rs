@@ -7,6 +7,7 @@ use super::ffi::{Backup, Step};
 use super::interrupt::Interrupt;
 use crate::clock::Deadline;
 use crate::error::{Error, Result};
+use crate::fault::{self, Point};
 use crate::monitor::Monitor;
 use crate::storage;
 
@@ -31,10 +32,11 @@ pub async fn copy(
             Backup::start(destination, source).map_err(Error::sqlite("start the backup"))?;
         loop {
             interrupt.check()?;
-            match backup
+            let step = backup
                 .step(PAGES_PER_STEP)
-                .map_err(Error::sqlite("copy the database"))?
-            {
+                .map_err(Error::sqlite("copy the database"))?;
+            fault::reach(Point::CopyStepped);
+            match step {
                 Step::Done => return Ok(()),
                 Step::More => {
                     let (done, total) = backup.progress();

@@ -8,6 +8,7 @@ use super::authorizer::{self, Scope, Touch};
 use super::connection::Connection;
 use super::ffi::{Action, Raw, Statement};
 use crate::error::{Result, SqliteFailure};
+use crate::fault::{self, Point};
 
 const EXCERPT_LIMIT: usize = 160;
 
@@ -43,15 +44,23 @@ pub async fn run_script(
     sql: &str,
     scope: Scope,
 ) -> Result<std::result::Result<ScriptDone, ScriptFailure>> {
-    connection.raw(|raw| run(raw, sql, scope)).await
+    let path = connection.path().to_path_buf();
+    let ran = || fault::reach_on_disk(&path, Point::MigrateStatement);
+    connection.raw(|raw| run(raw, sql, scope, ran)).await
 }
 
-fn run(raw: &Raw<'_>, sql: &str, scope: Scope) -> std::result::Result<ScriptDone, ScriptFailure> {
+fn run(
+    raw: &Raw<'_>,
+    sql: &str,
+    scope: Scope,
+    after_each: impl Fn(),
+) -> std::result::Result<ScriptDone, ScriptFailure> {
     let mut walk = Walk::new(sql);
     let mut done = ScriptDone::default();
     while let Some(ran) = walk.next(raw, scope) {
         ran.failure.map_or(Ok(()), Err)?;
         done.add(ran.seen, || raw.changes());
+        after_each();
     }
     Ok(done)
 }

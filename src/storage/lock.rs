@@ -13,6 +13,7 @@ use std::time::Duration;
 use super::{folder_of, name_of};
 use crate::clock::Deadline;
 use crate::error::{Error, Result};
+use crate::fault::{self, Point};
 
 const POLL: Duration = Duration::from_millis(20);
 
@@ -63,6 +64,7 @@ impl JobLock {
             tokio::time::sleep(left.min(POLL)).await;
         }
         write_holder(&mut file).map_err(Error::io("write", &path))?;
+        fault::reach(Point::LockTaken);
         Ok(Self { _file: file })
     }
 

@@ -13,6 +13,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::fault::{self, Point};
 
 pub use holders::holders_of;
 pub use lock::JobLock;
@@ -92,7 +93,9 @@ pub fn set_ownership(path: &Path, wanted: Ownership) -> Result<()> {
         }
     }
     fs::set_permissions(path, fs::Permissions::from_mode(wanted.mode))
-        .map_err(Error::io("set the mode of", path))
+        .map_err(Error::io("set the mode of", path))?;
+    fault::reach(Point::FileOwned);
+    Ok(())
 }
 
 /// Makes a folder with mode 0700, and its parents where they are missing.
@@ -111,6 +114,9 @@ pub fn make_folder(path: &Path) -> Result<()> {
         .mode(PRIVATE_FOLDER)
         .create(path)
         .map_err(Error::io("create the folder", path))?;
+    if !missing.is_empty() {
+        fault::reach(Point::FolderMade);
+    }
     missing.into_iter().rev().try_for_each(sync_folder_of)
 }
 
@@ -125,6 +131,7 @@ pub fn create_new(path: &Path) -> Result<File> {
         .map_err(Error::io("create", path))?;
     file.set_permissions(fs::Permissions::from_mode(PRIVATE_FILE))
         .map_err(Error::io("set the mode of", path))?;
+    fault::reach(Point::FileCreated);
     Ok(file)
 }
 
@@ -133,9 +140,9 @@ pub fn create_source(path: &Path, text: &str) -> Result<()> {
     let mut file = create_new(path)?;
     file.write_all(text.as_bytes())
         .and_then(|()| file.set_permissions(fs::Permissions::from_mode(SOURCE_FILE)))
-        .and_then(|()| file.sync_all())
+        .and_then(|()| sync_written(&file))
         .map_err(Error::io("write", path))?;
-    sync_folder_of(path)
+    settle(path)
 }
 
 /// Writes a source file, wholly or not at all; it keeps its mode and owner.
@@ -195,10 +202,11 @@ pub fn replace_durably(path: &Path, bytes: &[u8]) -> Result<()> {
     remove(&draft)?;
     let mut file = create_new(&draft)?;
     file.write_all(bytes)
-        .and_then(|()| file.sync_all())
+        .and_then(|()| sync_written(&file))
         .map_err(Error::io("write", &draft))?;
     fs::rename(&draft, path).map_err(Error::io("replace", path))?;
-    sync_folder_of(path)
+    fault::reach(Point::FileRenamed);
+    settle(path)
 }
 
 /// Copies a file into a new private one, durably.
@@ -206,16 +214,18 @@ pub fn copy_durably(from: &Path, to: &Path) -> Result<()> {
     let mut source = open(from)?;
     let mut target = create_new(to)?;
     io::copy(&mut source, &mut target)
-        .and_then(|_| target.sync_all())
+        .and_then(|_| sync_written(&target))
         .map_err(Error::io("copy to", to))?;
-    sync_folder_of(to)
+    settle(to)
 }
 
 /// Gives a finished file its final name, never replacing what is there, and makes that durable.
 pub fn publish(draft: &Path, path: &Path) -> Result<()> {
     sync_file(draft)?;
+    fault::reach(Point::FileSynced);
     rename_to_new(draft, path).map_err(Error::io("publish", path))?;
-    sync_folder_of(path)
+    fault::reach(Point::FileRenamed);
+    settle(path)
 }
 
 fn rename_to_new(from: &Path, to: &Path) -> io::Result<()> {
@@ -234,8 +244,23 @@ fn rename_to_new(from: &Path, to: &Path) -> io::Result<()> {
 /// Replaces `path` by the finished file `draft`, durably.
 pub fn replace_with(draft: &Path, path: &Path) -> Result<()> {
     sync_file(draft)?;
+    fault::reach(Point::FileSynced);
     fs::rename(draft, path).map_err(Error::io("replace", path))?;
-    sync_folder_of(path)
+    fault::reach(Point::FileRenamed);
+    settle(path)
+}
+
+fn sync_written(file: &File) -> io::Result<()> {
+    fault::reach(Point::FileWritten);
+    file.sync_all()?;
+    fault::reach(Point::FileSynced);
+    Ok(())
+}
+
+fn settle(path: &Path) -> Result<()> {
+    sync_folder_of(path)?;
+    fault::reach(Point::FileSettled);
+    Ok(())
 }
 
 /// Waits until a file's content is on disk.
@@ -257,7 +282,11 @@ pub fn remove(path: &Path) -> Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(Error::io("remove", path)(error))
         }
-        _ => Ok(()),
+        Err(_) => Ok(()),
+        Ok(()) => {
+            fault::reach(Point::FileRemoved);
+            Ok(())
+        }
     }
 }
 

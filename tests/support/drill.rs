@@ -165,6 +165,7 @@ fn litter(path: &Path) -> Option<String> {
         "fastflow.db",
         "fastflow.db-wal",
         "fastflow.db-shm",
+        ".damaged",
     ];
     let is_litter =
         !expected.iter().any(|end| name.ends_with(end)) || name.ends_with(".unpacked.db");

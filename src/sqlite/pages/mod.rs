@@ -27,6 +27,20 @@ const PENDING_BYTE: u64 = 0x4000_0000;
 /// SQLite's version.
 const VOLATILE: [std::ops::Range<usize>; 4] = [18..20, 24..28, 40..44, 92..100];
 
+/// Where the header says the journal mode, twice: 1 is a rollback journal, 2 is WAL
+/// (<https://www.sqlite.org/fileformat2.html#file_format_version_numbers>).
+const JOURNAL_MODE_AT: u64 = 18;
+
+/// Puts a database file that nobody has open into rollback-journal mode.
+pub fn mark_rollback_journal(path: &Path) -> Result<()> {
+    storage::patch(path, JOURNAL_MODE_AT, &[1, 1])
+}
+
+/// Puts a database file that nobody has open into WAL mode.
+pub fn mark_wal(path: &Path) -> Result<()> {
+    storage::patch(path, JOURNAL_MODE_AT, &[2, 2])
+}
+
 /// Bytes in hexadecimal.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::digest::{ContentDigest, digest};
 use super::{FilePages, Layout, LivePages, Pages, VOLATILE, live_layout, prepare};
 use crate::error::{Error, Result};
+use crate::fault::{self, Point};
 use crate::monitor::Monitor;
 use crate::sqlite::ffi::{Raw, Statement};
 use crate::sqlite::{Connection, Interrupt};
@@ -89,6 +90,7 @@ impl<'h, 'p> PageRestore<'h, 'p> {
     fn run(mut self, interrupt: &Interrupt, monitor: &dyn Monitor) -> Result<PagesWritten> {
         let mut page = vec![0; self.from.page_size as usize];
         let lock_page = self.from.lock_page();
+        let half = self.from.page_count / 2;
         for number in (2..=self.from.page_count).filter(|number| *number != lock_page) {
             if number % PAGES_PER_LOOK == 0 {
                 interrupt.check()?;
@@ -97,11 +99,20 @@ impl<'h, 'p> PageRestore<'h, 'p> {
             self.source.read(number, &mut page)?;
             if number > self.to.page_count || self.live.with(number, |live| live != page)? {
                 self.write(number, Some(&page))?;
+                if self.written == 1 {
+                    fault::reach(Point::RestoreFirst);
+                }
+            }
+            if number == half {
+                fault::reach(Point::RestoreHalf);
             }
         }
+        fault::reach(Point::RestoreLast);
         self.restore_first(&mut page)?;
+        fault::reach(Point::RestorePageOne);
         if self.to.page_count > self.from.page_count {
             self.write(self.from.page_count + 1, None)?;
+            fault::reach(Point::RestoreCut);
         }
         // Only the statements that exist by now can read: a new one would be compiled against pages parsed before.
         let readable = self.from.page_count <= self.to.page_count;
