@@ -154,7 +154,7 @@ impl Catalog {
     pub fn is_settled(&self) -> Result<bool> {
         let leftovers = [DRAFT, UNPACKED, SNAPSHOT, RECORD_DRAFT];
         for suffix in leftovers {
-            if !self.with_suffix(suffix)?.is_empty() {
+            if !self.leftovers(suffix)?.is_empty() {
                 return Ok(false);
             }
         }
@@ -234,6 +234,13 @@ impl Catalog {
         Ok(folder)
     }
 
+    /// Files of jobs that are not finished. A folder of such a name is none of ours.
+    fn leftovers(&self, suffix: &str) -> Result<Vec<PathBuf>> {
+        let mut paths = self.with_suffix(suffix)?;
+        paths.retain(|path| !path.is_dir() || path.is_symlink());
+        Ok(paths)
+    }
+
     fn with_suffix(&self, suffix: &str) -> Result<Vec<PathBuf>> {
         Ok(storage::list(&self.folder)?
             .into_iter()
@@ -258,6 +265,12 @@ fn read_backup(path: &Path) -> Result<Backup> {
 /// Reads an archive to its end and compares its database with the manifest.
 pub fn verify(path: &Path, manifest: &Manifest, interrupt: &Interrupt) -> Result<()> {
     unpack_into(path, manifest, &mut std::io::sink(), interrupt)
+}
+
+/// Refuses a backup that holds something else than its manifest promises, before room is looked for to unpack it.
+pub fn require_promised(backup: &Backup) -> Result<()> {
+    let manifest = &backup.manifest;
+    archive::require_promised(&backup.path, &manifest.file, manifest.size_bytes)
 }
 
 /// Unpacks a backup into a new private file, compared with the manifest.
