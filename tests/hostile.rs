@@ -6,6 +6,8 @@
 mod archives;
 #[path = "hostile/damage.rs"]
 mod damage;
+#[path = "hostile/databases.rs"]
+mod databases;
 #[path = "hostile/golden.rs"]
 #[allow(unreachable_pub)]
 mod golden;

@@ -85,13 +85,17 @@ impl Manifest {
         };
         let value: serde_json::Value = serde_json::from_slice(text)
             .map_err(|error| refuse(format!("its manifest cannot be read: {error}")))?;
-        let version = value
-            .get("format_version")
-            .and_then(serde_json::Value::as_u64);
-        if version != Some(u64::from(FORMAT_VERSION)) {
+        let version = value.get("format_version");
+        let number = version.and_then(serde_json::Value::as_u64);
+        if number != Some(u64::from(FORMAT_VERSION)) {
+            let newer = if number > Some(u64::from(FORMAT_VERSION)) {
+                "; a newer safestep made it, and can use it"
+            } else {
+                ""
+            };
             return Err(refuse(format!(
-                "its format version is {}, this program reads {FORMAT_VERSION}",
-                version.map_or_else(|| "missing".into(), |v| v.to_string())
+                "its format version is {}, this program reads {FORMAT_VERSION}{newer}",
+                version.map_or_else(|| "missing".into(), ToString::to_string)
             )));
         }
         let manifest: Self = serde_json::from_value(value)
@@ -113,10 +117,10 @@ impl Manifest {
             .into_iter()
             .find(|word| !is_word(word))
         {
-            return Err(format!("its manifest names no revision with '{word}'"));
+            return Err(format!("{word:?} in its manifest is no name of a revision"));
         }
         if self.id.len() != ID_LENGTH || !self.id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(format!("its manifest has no id with '{}'", self.id));
+            return Err(format!("{:?} in its manifest is no id", self.id));
         }
         if u64::from(self.page_size) * u64::from(self.page_count) != self.size_bytes {
             return Err(format!(

@@ -294,7 +294,7 @@ fn unpack_into(
         return Err(Error::BackupUnusable {
             backup: path.to_path_buf(),
             reason: format!(
-                "its database has the SHA-256 {digest}, the manifest says {}",
+                "its database has the SHA-256 {digest}, the manifest says '{}'",
                 manifest.sha256
             ),
         });

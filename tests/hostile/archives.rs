@@ -398,7 +398,6 @@ fn manifests_that_lie_or_are_none_are_refused() {
                 "\"abc\":1,".repeat(400_000)
             ),
         ),
-        ),
     ];
     for (name, manifest) in texts {
         let members = [Member::file("manifest.json", manifest), parts.database()];

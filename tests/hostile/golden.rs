@@ -92,7 +92,7 @@ fn placeholder(word: &str) -> Option<&'static str> {
     match word.len() {
         8 if is_hex => Some("<id>"),
         16 if is_hex => Some("<digest>"),
-        64 | 96 if is_hex => Some("<sha>"),
+        64 | 96 if word.bytes().all(|b| b.is_ascii_hexdigit()) => Some("<sha>"),
         _ if is_time("00000000T000000") => Some("<time>"),
         _ if is_time("000Z") => Some("<ms>Z"),
         _ => None,

@@ -155,7 +155,10 @@ fn words(name: &str, run: &Run) -> String {
         return "(shown)\n".into();
     }
     if name == "backups list" {
-        let unusable = run.stdout.lines().filter(|line| line.starts_with("UNUSABLE"));
+        let unusable = run
+            .stdout
+            .lines()
+            .filter(|line| line.starts_with("UNUSABLE"));
         return unusable.map(|line| format!("{line}\n")).collect::<String>() + &run.stderr;
     }
     if !name.contains("doctor") {
