@@ -4,11 +4,12 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::os::unix::net::UnixListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::{Sandbox, content, copy_tree, query, text, tool};
+use crate::support::{Sandbox, block_on, connect, content, copy_tree, query, text, tool};
 use crate::trial::{Trial, bounded};
+use sqlx::Connection;
 
 /// Every verb that opens the database.
 const ALL: [&str; 7] = [
@@ -36,7 +37,7 @@ impl World {
         Self { sandbox, good }
     }
 
-    fn path(&self) -> std::path::PathBuf {
+    fn path(&self) -> PathBuf {
         self.sandbox.database()
     }
 
@@ -381,7 +382,7 @@ fn schemas_that_need_the_application_are_refused_or_left_alone() {
         let sandbox = Sandbox::at("003");
         sandbox.add_users(&[("ann", "ADMIN")]);
         fs::remove_dir_all(sandbox.path("backups")).unwrap();
-        written_into_the_schema(&sandbox.database(), sql);
+        sandbox.sql(&format!("PRAGMA writable_schema = ON; {sql}"));
         let before = fs::read(sandbox.database()).unwrap();
         trial.case(name);
         trial.untouched(&sandbox, &["plan", "check", "current", "doctor", "backup"]);
@@ -408,21 +409,6 @@ fn schemas_that_need_the_application_are_refused_or_left_alone() {
         ],
     );
     trial.finish();
-}
-
-fn written_into_the_schema(database: &Path, sql: &str) {
-    let sql = format!("PRAGMA writable_schema = ON; {sql}; PRAGMA writable_schema = OFF;");
-    let run = Command::new("python3")
-        .args(["-c", "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.executescript(sys.argv[2]); c.close()"])
-        .arg(database)
-        .arg(sql)
-        .output()
-        .expect("python3");
-    assert!(
-        run.status.success(),
-        "{}",
-        String::from_utf8_lossy(&run.stderr)
-    );
 }
 
 #[test]
@@ -511,21 +497,13 @@ fn what_lies_beside_a_database_is_rolled_back_ignored_or_refused() {
 }
 
 /// A folder with a database and its journal as they are in the middle of a large transaction.
-fn hot(database: &Path) -> std::path::PathBuf {
-    let script = "
-import shutil, sqlite3, sys
-c = sqlite3.connect(sys.argv[1], isolation_level=None)
-c.execute('PRAGMA cache_size = 5')
-c.execute('BEGIN')
-c.execute('UPDATE big SET t = hex(randomblob(200))')
-shutil.copytree(sys.argv[2], sys.argv[3])
-c.execute('ROLLBACK')
-";
+fn hot(database: &Path) -> PathBuf {
     let data = database.parent().unwrap();
     let target = data.parent().unwrap().join("hot");
-    tool(
-        "python3",
-        &["-c", script, text(database), text(data), text(&target)],
+    in_the_middle(
+        database,
+        "PRAGMA cache_size = 5; BEGIN; UPDATE big SET t = hex(randomblob(200))",
+        || copy_tree(data, &target),
     );
     target
 }
@@ -533,19 +511,25 @@ c.execute('ROLLBACK')
 fn wal_of_another() -> Vec<u8> {
     let sandbox = Sandbox::at("008");
     sandbox.use_wal();
-    let script = "
-import sqlite3, sys
-c = sqlite3.connect(sys.argv[1], isolation_level=None)
-c.execute('PRAGMA wal_autocheckpoint = 0')
-c.execute('CREATE TABLE other (n)')
-open(sys.argv[2], 'wb').write(open(sys.argv[1] + '-wal', 'rb').read())
-";
-    let copy = sandbox.path("copy-wal");
-    tool(
-        "python3",
-        &["-c", script, text(&sandbox.database()), text(&copy)],
-    );
-    fs::read(copy).unwrap()
+    let mut wal = Vec::new();
+    in_the_middle(&sandbox.database(), "CREATE TABLE other (n); BEGIN", || {
+        wal = fs::read(sandbox.path("data/fastflow.db-wal")).unwrap();
+    });
+    wal
+}
+
+/// Runs these statements, the last of which leaves a transaction open, and looks before it is rolled back.
+fn in_the_middle(database: &Path, sql: &'static str, look: impl FnOnce()) {
+    block_on(async {
+        let mut connection = connect(database).await;
+        sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+        look();
+        sqlx::raw_sql("ROLLBACK")
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        connection.close().await.unwrap();
+    });
 }
 
 /// As a user who may not do everything: `setpriv` of util-linux where the tests run as root.

@@ -107,9 +107,13 @@ fn measures(text: &str) -> String {
         |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit() || b == b'.');
     for at in 1..words.len() {
         let unit = words[at].trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
-        let unit = unit.split(['\n', ')', ',']).next().unwrap_or_default();
+        let unit = unit
+            .split(['\n', ')', ','])
+            .next()
+            .unwrap_or_default()
+            .to_owned();
         let number = words[at - 1].trim_start_matches('(').to_owned();
-        if UNITS.contains(&unit) && is_number(&number) {
+        if UNITS.contains(&unit.as_str()) && is_number(&number) {
             words[at - 1] = words[at - 1].replace(&number, "<n>");
         }
         if unit == "are" && is_number(&number) {
