@@ -4,7 +4,7 @@
 //! order, of the sizes that were promised; anything else is refused.
 
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::path::Path;
 
 use flate2::Compression;
@@ -19,6 +19,10 @@ use crate::storage;
 
 const MANIFEST: &str = "manifest.json";
 const MANIFEST_LIMIT_BYTES: u64 = 4 * 1024 * 1024;
+/// A path of a tar is no longer than this.
+const NAME_LIMIT_BYTES: u64 = 4096;
+/// tar fills its last record up with zeros: 10 KiB, or as much as it was told to.
+const PADDING_LIMIT_BYTES: u64 = 1024 * 1024;
 const CHUNK_BYTES: usize = 256 * 1024;
 /// gzip's own default; the levels are compared in `docs/design.md`.
 const LEVEL: u32 = 6;
@@ -113,8 +117,15 @@ impl<R: Read> Read for Watched<'_, R> {
 /// The manifest's text, without reading the rest.
 pub fn read_manifest(path: &Path) -> Result<Vec<u8>> {
     let mut tar = open(path)?;
-    let mut entries = tar.entries().map_err(unusable(path))?;
+    let mut entries = entries(&mut tar, path)?;
     manifest_entry(&mut entries, path)
+}
+
+/// Refuses an archive whose database is not of the name and size that its manifest promises, without unpacking it.
+pub fn require_promised(path: &Path, expected_name: &str, expected_bytes: u64) -> Result<()> {
+    let mut tar = open(path)?;
+    let mut entries = entries(&mut tar, path)?;
+    database_entry(&mut entries, path, expected_name, expected_bytes).map(|_| ())
 }
 
 /// Unpacks the database into `target` and returns the SHA-256 of what was written.
@@ -129,18 +140,8 @@ pub fn extract(
     interrupt: &Interrupt,
 ) -> Result<String> {
     let mut tar = open(path)?;
-    let mut entries = tar.entries().map_err(unusable(path))?;
-    manifest_entry(&mut entries, path)?;
-    let entry = next_entry(&mut entries, path, expected_name)?;
-    if entry.size() != expected_bytes {
-        return Err(refuse(
-            path,
-            format!(
-                "the manifest promises {expected_bytes} bytes, the archive holds {}",
-                entry.size()
-            ),
-        ));
-    }
+    let mut entries = entries(&mut tar, path)?;
+    let entry = database_entry(&mut entries, path, expected_name, expected_bytes)?;
     let mut watched = Watched {
         inner: fault::at_half(Point::ArchiveReadHalf, expected_bytes, entry),
         interrupt,
@@ -149,26 +150,30 @@ pub fn extract(
     drop(watched);
     interrupt.check()?;
     let digest = digest?;
-    if entries.next().is_some() {
-        return Err(refuse(path, "it holds more than a manifest and a database"));
+    match entries.next() {
+        None => {}
+        Some(Ok(_)) => return Err(refuse(path, "it holds more than a manifest and a database")),
+        Some(Err(error)) => return Err(unusable(path)(error)),
     }
     expect_end(tar, path)?;
     Ok(digest)
 }
 
-/// The gzip checksum stands at the end: read up to it.
-fn expect_end(tar: tar::Archive<impl Read>, path: &Path) -> Result<()> {
-    let mut rest = tar.into_inner();
-    let mut buffer = [0; 4096];
-    loop {
-        match rest.read(&mut buffer).map_err(unusable(path))? {
-            0 => return Ok(()),
-            n if buffer[..n].iter().any(|byte| *byte != 0) => {
-                return Err(refuse(path, "there is data after its end"));
-            }
-            _ => {}
-        }
+/// The gzip checksum stands at the end: read up to it. Behind the last member there is nothing but tar's padding.
+fn expect_end(tar: tar::Archive<Gz>, path: &Path) -> Result<()> {
+    let mut gz = tar.into_inner();
+    let mut padding = Vec::new();
+    gz.by_ref()
+        .take(PADDING_LIMIT_BYTES + 1)
+        .read_to_end(&mut padding)
+        .map_err(unusable(path))?;
+    let is_padding =
+        padding.len() as u64 <= PADDING_LIMIT_BYTES && padding.iter().all(|byte| *byte == 0);
+    let mut behind = gz.into_inner();
+    if !is_padding || !behind.fill_buf().map_err(unusable(path))?.is_empty() {
+        return Err(refuse(path, "there is data after its end"));
     }
+    Ok(())
 }
 
 fn copy_hashed(from: &mut impl Read, to: &mut impl Write, path: &Path) -> Result<String> {
@@ -202,7 +207,10 @@ pub fn sha256_of(path: &Path) -> Result<String> {
 type Gz = GzDecoder<BufReader<File>>;
 
 fn open(path: &Path) -> Result<tar::Archive<Gz>> {
-    let file = storage::open(path)?;
+    let file = storage::open(path).map_err(|error| match error {
+        Error::Io { source, .. } => refuse(path, format!("it cannot be opened: {source}")),
+        other => other,
+    })?;
     Ok(tar::Archive::new(GzDecoder::new(BufReader::with_capacity(
         CHUNK_BYTES,
         file,
@@ -222,17 +230,57 @@ fn manifest_entry(entries: &mut tar::Entries<'_, Gz>, path: &Path) -> Result<Vec
     Ok(text)
 }
 
+/// The members as they stand there: what pax headers and the like would make of them is nothing that we write, and reading
+/// them would not be bounded.
+fn entries<'a>(tar: &'a mut tar::Archive<Gz>, path: &Path) -> Result<tar::Entries<'a, Gz>> {
+    let entries = tar.entries().map_err(unusable(path))?;
+    Ok(entries.raw(true))
+}
+
+fn database_entry<'a>(
+    entries: &mut tar::Entries<'a, Gz>,
+    path: &Path,
+    name: &str,
+    bytes: u64,
+) -> Result<tar::Entry<'a, Gz>> {
+    manifest_entry(entries, path)?;
+    let entry = next_entry(entries, path, name)?;
+    if entry.size() == bytes {
+        return Ok(entry);
+    }
+    Err(refuse(
+        path,
+        format!(
+            "the manifest promises {bytes} bytes, the archive holds {}",
+            entry.size()
+        ),
+    ))
+}
+
 fn next_entry<'a>(
     entries: &mut tar::Entries<'a, Gz>,
     path: &Path,
     name: &str,
 ) -> Result<tar::Entry<'a, Gz>> {
-    let entry = entries
-        .next()
-        .ok_or_else(|| refuse(path, format!("it has no '{name}'")))?
-        .map_err(unusable(path))?;
-    if entry.path_bytes().as_ref() != name.as_bytes() {
-        let found = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+    let mut member = || {
+        entries
+            .next()
+            .ok_or_else(|| refuse(path, format!("it has no '{name}'")))?
+            .map_err(unusable(path))
+    };
+    let mut entry = member()?;
+    let mut found = entry.path_bytes().into_owned();
+    // A name that does not fit into the header stands before it.
+    if entry.header().entry_type() == tar::EntryType::GNULongName
+        && entry.size() <= NAME_LIMIT_BYTES
+    {
+        found.clear();
+        entry.read_to_end(&mut found).map_err(unusable(path))?;
+        found.pop_if(|last| *last == 0);
+        entry = member()?;
+    }
+    if found != name.as_bytes() {
+        let found = String::from_utf8_lossy(&found);
         return Err(refuse(
             path,
             format!("where '{name}' should be there is '{found}'"),

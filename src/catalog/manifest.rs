@@ -11,6 +11,10 @@ use crate::storage::Ownership;
 /// The version of the archive and record formats that this program writes and reads.
 pub const FORMAT_VERSION: u32 = 1;
 
+const ID_LENGTH: usize = 8;
+/// Revisions are numbers or short words.
+const WORD_LIMIT: usize = 64;
+
 /// Why a backup was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -81,22 +85,49 @@ impl Manifest {
         };
         let value: serde_json::Value = serde_json::from_slice(text)
             .map_err(|error| refuse(format!("its manifest cannot be read: {error}")))?;
-        let version = value
-            .get("format_version")
-            .and_then(serde_json::Value::as_u64);
-        if version != Some(u64::from(FORMAT_VERSION)) {
+        let version = value.get("format_version");
+        let number = version.and_then(serde_json::Value::as_u64);
+        if number != Some(u64::from(FORMAT_VERSION)) {
+            let newer = if number > Some(u64::from(FORMAT_VERSION)) {
+                "; a newer safestep made it, and can use it"
+            } else {
+                ""
+            };
             return Err(refuse(format!(
-                "its format version is {}, this program reads {FORMAT_VERSION}",
-                version.map_or_else(|| "missing".into(), |v| v.to_string())
+                "its format version is {}, this program reads {FORMAT_VERSION}{newer}",
+                version.map_or_else(|| "missing".into(), ToString::to_string)
             )));
         }
         let manifest: Self = serde_json::from_value(value)
             .map_err(|error| refuse(format!("its manifest cannot be read: {error}")))?;
-        let plain =
-            !manifest.file.is_empty() && !manifest.file.contains('/') && manifest.file != "..";
-        if !plain {
-            return Err(refuse(format!("'{}' is not a file name", manifest.file)));
-        }
+        manifest.check().map_err(refuse)?;
         Ok(manifest)
+    }
+
+    /// What of it becomes part of a name, or has to agree with itself.
+    pub(super) fn check(&self) -> std::result::Result<(), String> {
+        let is_name = |text: &str| !text.is_empty() && !text.contains('/') && text != "..";
+        let is_word = |text: &str| {
+            is_name(text) && text.len() <= WORD_LIMIT && !text.contains(char::is_control)
+        };
+        if !is_name(&self.file) {
+            return Err(format!("'{}' is not a file name", self.file));
+        }
+        if let Some(word) = [&self.from, &self.to]
+            .into_iter()
+            .find(|word| !is_word(word))
+        {
+            return Err(format!("{word:?} in its manifest is no name of a revision"));
+        }
+        if self.id.len() != ID_LENGTH || !self.id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(format!("{:?} in its manifest is no id", self.id));
+        }
+        if u64::from(self.page_size) * u64::from(self.page_count) != self.size_bytes {
+            return Err(format!(
+                "its manifest contradicts itself: {} pages of {} bytes are not {} bytes",
+                self.page_count, self.page_size, self.size_bytes
+            ));
+        }
+        Ok(())
     }
 }

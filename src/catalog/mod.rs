@@ -155,7 +155,7 @@ impl Catalog {
     pub fn is_settled(&self) -> Result<bool> {
         let leftovers = [DRAFT, UNPACKED, SNAPSHOT, RECORD_DRAFT];
         for suffix in leftovers {
-            if !self.with_suffix(suffix)?.is_empty() {
+            if !self.leftovers(suffix)?.is_empty() {
                 return Ok(false);
             }
         }
@@ -239,6 +239,13 @@ impl Catalog {
         Ok(folder)
     }
 
+    /// Files of jobs that are not finished. A folder of such a name is none of ours.
+    fn leftovers(&self, suffix: &str) -> Result<Vec<PathBuf>> {
+        let mut paths = self.with_suffix(suffix)?;
+        paths.retain(|path| !path.is_dir() || path.is_symlink());
+        Ok(paths)
+    }
+
     fn with_suffix(&self, suffix: &str) -> Result<Vec<PathBuf>> {
         Ok(storage::list(&self.folder)?
             .into_iter()
@@ -265,6 +272,12 @@ pub fn verify(path: &Path, manifest: &Manifest, interrupt: &Interrupt) -> Result
     unpack_into(path, manifest, &mut std::io::sink(), interrupt)
 }
 
+/// Refuses a backup that holds something else than its manifest promises, before room is looked for to unpack it.
+pub fn require_promised(backup: &Backup) -> Result<()> {
+    let manifest = &backup.manifest;
+    archive::require_promised(&backup.path, &manifest.file, manifest.size_bytes)
+}
+
 /// Unpacks a backup into a new private file, compared with the manifest.
 pub fn unpack(backup: &Backup, target: &Path, interrupt: &Interrupt) -> Result<()> {
     let mut file = storage::create_new(target)?;
@@ -286,7 +299,7 @@ fn unpack_into(
         return Err(Error::BackupUnusable {
             backup: path.to_path_buf(),
             reason: format!(
-                "its database has the SHA-256 {digest}, the manifest says {}",
+                "its database has the SHA-256 {digest}, the manifest says '{}'",
                 manifest.sha256
             ),
         });

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::RECORD;
 use super::manifest::{FORMAT_VERSION, Manifest};
 use crate::clock::Stamp;
 use crate::error::{Error, Result};
@@ -92,12 +93,32 @@ impl JobRecord {
     }
 
     pub(super) fn read(path: &Path) -> Result<Self> {
-        let unreadable = |reason: String| Error::BackupUnusable {
-            backup: path.to_path_buf(),
-            reason: format!("this job record cannot be read: {reason}"),
+        let unusable = |reason: String| Error::RecordUnusable {
+            record: path.to_path_buf(),
+            reason,
         };
-        let bytes = storage::read_bounded(path, LIMIT_BYTES)?;
-        serde_json::from_slice(&bytes).map_err(|error| unreadable(error.to_string()))
+        let bytes = storage::read_bounded(path, LIMIT_BYTES).map_err(|error| match error {
+            Error::Io { source, .. } => unusable(source.to_string()),
+            other => other,
+        })?;
+        let record: Self =
+            serde_json::from_slice(&bytes).map_err(|error| unusable(error.to_string()))?;
+        record.check(path).map_err(unusable)?;
+        Ok(record)
+    }
+
+    /// The names of its files are made of it: they must be those beside it.
+    fn check(&self, path: &Path) -> std::result::Result<(), String> {
+        if self.format_version != FORMAT_VERSION {
+            return Err(format!(
+                "its format version is {}, this program reads {FORMAT_VERSION}",
+                self.format_version
+            ));
+        }
+        if storage::name_of(path) != format!("{}{RECORD}", self.stem) {
+            return Err(format!("it is the record of '{}'", self.stem));
+        }
+        self.manifest.check()
     }
 
     /// Writes it durably: after a crash it is wholly there or not at all.

@@ -15,11 +15,11 @@ impl Catalog {
     /// snapshots without a record.
     pub fn sweep(&self) -> Result<()> {
         for suffix in [DRAFT, RECORD_DRAFT] {
-            for path in self.with_suffix(suffix)? {
+            for path in self.leftovers(suffix)? {
                 storage::remove(&path)?;
             }
         }
-        for path in self.with_suffix(UNPACKED)? {
+        for path in self.leftovers(UNPACKED)? {
             discard_database(&path)?;
         }
         let known: Vec<PathBuf> = self
@@ -27,7 +27,7 @@ impl Catalog {
             .iter()
             .map(|r| self.slot_of(r).snapshot())
             .collect();
-        for path in self.with_suffix(SNAPSHOT)? {
+        for path in self.leftovers(SNAPSHOT)? {
             if !known.contains(&path) {
                 discard_database(&path)?;
             }

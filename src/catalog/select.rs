@@ -15,9 +15,10 @@ impl Catalog {
         if wanted == "latest" {
             return self.latest();
         }
-        match storage::kind(Path::new(wanted))? {
-            PathKind::File(_) => read_backup(Path::new(wanted)),
-            _ => self.named(wanted),
+        match storage::kind(Path::new(wanted)) {
+            Ok(PathKind::Missing) => self.named(wanted),
+            // What is no archive, or cannot be looked at, is refused when it is opened.
+            _ => read_backup(Path::new(wanted)),
         }
     }
 

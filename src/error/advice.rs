@@ -7,6 +7,8 @@ use super::{Error, Holder, Nearest, NewerRevision};
 const DAMAGED: &str = "Do not migrate a damaged database. Stop the application, keep a copy of the file with its -wal and -journal, \
      then put a backup back: `safestep restore latest`.";
 
+const DENIED: &str = "safestep must run as the user that owns the database, and the database's and the backups' folders must be writable.";
+
 impl Error {
     /// What to do next.
     #[must_use]
@@ -79,9 +81,15 @@ impl Error {
                 "Stop the application now. Then put the backup back: `safestep restore {} --yes`.",
                 backup.display()
             ),
-            Self::BackupUnusable { .. } | Self::NoSuchBackup { .. } => {
-                "`safestep backups list` shows what there is.".into()
+            Self::RecordUnusable { record, .. } => format!(
+                "It may be the trace of a job that was cut short. If `safestep check` finds the database as it should be, \
+                 move {} out of the folder and run the same command again; else put the backup of its name back first.",
+                record.display()
+            ),
+            Self::BackupUnusable { .. } => {
+                "Use another one: `safestep backups list` shows what there is.".into()
             }
+            Self::NoSuchBackup { .. } => "`safestep backups list` shows what there is.".into(),
             Self::Locked { holders, .. } => locked_hint(holders),
             Self::JobRunning { .. } => {
                 "Wait for the other job to end, or give a longer --lock-timeout.".into()
@@ -98,6 +106,7 @@ impl Error {
                  that only looks may not do. `safestep run` rolls it back and finishes what was cut short; so does the application when it starts."
                 .into(),
             Self::Sqlite { failure, .. } if failure.is_damage() => DAMAGED.into(),
+            Self::Sqlite { failure, .. } if failure.is_denied() => DENIED.into(),
             Self::Sqlite { failure, .. } if failure.is_full() => {
                 "Free some space on the database's disk and run the same command again.".into()
             }
@@ -163,8 +172,13 @@ fn io_hint(source: &io::Error) -> String {
             "Free some space and run the same command again.".into()
         }
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            "safestep must run as the user that owns the database, and the database's and the backups' folders must be writable."
-                .into()
+            DENIED.into()
+        }
+        io::ErrorKind::IsADirectory
+        | io::ErrorKind::NotADirectory
+        | io::ErrorKind::InvalidInput
+        | io::ErrorKind::FileTooLarge => {
+            "Something else stands where this file or folder should be: correct the path, or move away what is there.".into()
         }
         _ => "Check the path and the disk; `safestep doctor` helps.".into(),
     }

@@ -101,6 +101,13 @@ impl fmt::Display for Error {
                     backup.display()
                 )
             }
+            Self::RecordUnusable { record, reason } => {
+                write!(
+                    f,
+                    "the job record {} cannot be used: {reason}",
+                    record.display()
+                )
+            }
             Self::NoSuchBackup {
                 wanted,
                 folder,

@@ -61,6 +61,12 @@ impl SqliteFailure {
         self.code == 776
     }
 
+    /// The file or its folder may not be written, or not even be read (`SQLITE_PERM`, `SQLITE_READONLY`, `SQLITE_CANTOPEN`).
+    #[must_use]
+    pub fn is_denied(&self) -> bool {
+        matches!(self.primary(), 3 | 8 | 14)
+    }
+
     /// The file is damaged or no database at all (`SQLITE_CORRUPT`, `SQLITE_NOTADB`).
     #[must_use]
     pub fn is_damage(&self) -> bool {
@@ -222,6 +228,8 @@ pub enum Error {
     },
     /// A backup cannot be used.
     BackupUnusable { backup: PathBuf, reason: String },
+    /// The record of a job cannot be used.
+    RecordUnusable { record: PathBuf, reason: String },
     /// No backup has that name.
     NoSuchBackup {
         wanted: String,
@@ -297,7 +305,9 @@ impl Error {
             | Self::WouldFail { .. }
             | Self::NotAtHead { .. } => 5,
             Self::NotProven { .. } => 6,
-            Self::BackupUnusable { .. } | Self::NoSuchBackup { .. } => 7,
+            Self::BackupUnusable { .. }
+            | Self::RecordUnusable { .. }
+            | Self::NoSuchBackup { .. } => 7,
             Self::Locked { .. } | Self::JobRunning { .. } | Self::DiskSpace { .. } => 75,
             Self::Interrupted { signal } => u8::try_from(128 + signal).unwrap_or(1),
             Self::Io { source, .. } => io_exit_code(source),
@@ -327,6 +337,7 @@ impl Error {
             Self::NotAtHead { .. } => "not_at_head",
             Self::NotProven { .. } => "not_proven",
             Self::BackupUnusable { .. } => "backup_unusable",
+            Self::RecordUnusable { .. } => "record_unusable",
             Self::NoSuchBackup { .. } => "no_such_backup",
             Self::Locked { .. } => "locked",
             Self::JobRunning { .. } => "job_running",
@@ -341,14 +352,32 @@ impl Error {
 fn io_exit_code(source: &io::Error) -> u8 {
     match source.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => 75,
+        _ if is_in_the_wrong_place(source) => 2,
         _ => 1,
     }
+}
+
+/// What stands at a path cannot be what was meant, or is not for us to use: somebody has to put the path or its owner right.
+fn is_in_the_wrong_place(source: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    let is_loop = source.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error());
+    is_loop
+        || matches!(
+            source.kind(),
+            Kind::PermissionDenied
+                | Kind::ReadOnlyFilesystem
+                | Kind::NotADirectory
+                | Kind::IsADirectory
+                | Kind::InvalidFilename
+                | Kind::InvalidInput
+                | Kind::FileTooLarge
+        )
 }
 
 fn sqlite_exit_code(failure: &SqliteFailure) -> u8 {
     if failure.is_busy() || failure.is_full() {
         75
-    } else if failure.is_damage() {
+    } else if failure.is_damage() || failure.needs_rollback() || failure.is_denied() {
         4
     } else {
         1

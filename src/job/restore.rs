@@ -49,6 +49,7 @@ async fn go(
     let catalog = context.catalog();
     recover::sweep(context)?;
     phases.begin("unpack", report);
+    catalog::require_promised(backup)?;
     storage::require_free(
         catalog.folder(),
         backup.manifest.size_bytes.saturating_mul(2),
@@ -56,7 +57,7 @@ async fn go(
     let slot = catalog.new_slot(Stamp::now(), "restore", &backup.manifest.from);
     let unpacked = slot.unpacked();
     catalog::unpack(backup, &unpacked, context.interrupt)?;
-    if let Err(error) = require_layout(backup, &unpacked) {
+    if let Err(error) = require_sound(context, backup, &unpacked, report).await {
         discard_database(&unpacked)?;
         return Err(error);
     }
@@ -89,7 +90,44 @@ fn warn_of_another_source(context: &Context<'_>, backup: &Backup, report: &mut R
     }
 }
 
-/// A right checksum over the wrong bytes: the archive was not made by this program.
+/// A right checksum over the wrong bytes: the archive was not made by this program. Only what a restore once replaced, and
+/// kept as it was, may be damaged, as long as its schema can be read.
+async fn require_sound(
+    context: &Context<'_>,
+    backup: &Backup,
+    unpacked: &Path,
+    report: &mut Report,
+) -> Result<()> {
+    require_layout(backup, unpacked)?;
+    let refuse = |reason: String| Error::BackupUnusable {
+        backup: backup.path.clone(),
+        reason: format!("its database is damaged: {reason}"),
+    };
+    let mut copy = Connection::open(unpacked, Access::ReadOnly, context.interrupt).await?;
+    let schema = copy
+        .execute("SELECT count(*) FROM sqlite_schema WHERE sql LIKE ''")
+        .await;
+    let findings = sqlite::quick_check(&mut copy).await;
+    copy.close().await?;
+    match schema {
+        Err(failure) if !failure.is_interrupt() => return Err(refuse(failure.to_string())),
+        _ => {}
+    }
+    let findings = findings?;
+    if findings.is_empty() {
+        return Ok(());
+    }
+    let list = findings.join("; ");
+    if backup.manifest.purpose != Purpose::BeforeRestore {
+        return Err(refuse(list));
+    }
+    let message = format!("the database in it was damaged when a restore replaced it: {list}");
+    report
+        .warnings
+        .push(Problem::new(backup.manifest.id.clone(), message));
+    Ok(())
+}
+
 fn require_layout(backup: &Backup, unpacked: &Path) -> Result<()> {
     let manifest = &backup.manifest;
     match Layout::of_file(unpacked) {

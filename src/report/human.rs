@@ -40,7 +40,7 @@ pub(super) fn job(report: &Report, failed: bool) -> String {
     if !failed {
         success(&mut text, report);
     }
-    text
+    printable(&text)
 }
 
 fn applied(text: &mut String, report: &Report) {
@@ -149,7 +149,20 @@ pub(super) fn error(error: &Error, answer: Option<&Answer>) -> String {
         let _ = writeln!(text, "backup: {path}");
     }
     let _ = writeln!(text, "next: {}", error.hint());
-    text
+    printable(&text)
+}
+
+/// Names come from files that anybody may have made: what would steer a terminal is shown as what it is.
+fn printable(text: &str) -> String {
+    let steers = |letter: char| letter.is_control() && !matches!(letter, '\n' | '\t');
+    text.chars().fold(String::new(), |mut text, letter| {
+        if steers(letter) {
+            text.extend(letter.escape_debug());
+        } else {
+            text.push(letter);
+        }
+        text
+    })
 }
 
 fn fact<'a>(answer: Option<&'a Answer>, outer: &str, inner: &str) -> Option<&'a str> {
@@ -240,7 +253,7 @@ pub fn table(rows: &[Vec<String>]) -> String {
             .collect();
         let _ = writeln!(text, "{}", line.join("  ").trim_end());
     }
-    text
+    printable(&text)
 }
 
 #[cfg(test)]

@@ -10,11 +10,15 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::fs::OFlags;
+
 use super::{folder_of, name_of};
 use crate::clock::Deadline;
 use crate::error::{Error, Result};
 use crate::fault::{self, Point};
 
+/// A link would have us write into a file of somebody else's choice.
+const IN_ITS_PLACE: i32 = super::WITHOUT_WAITING | OFlags::NOFOLLOW.bits().cast_signed();
 const POLL: Duration = Duration::from_millis(20);
 
 /// Held for the length of a job; released when dropped.
@@ -74,7 +78,7 @@ impl JobLock {
         if !path.exists() {
             return Ok(None);
         }
-        let mut file = File::open(&path).map_err(Error::io("open", &path))?;
+        let mut file = super::open(&path)?;
         let free = match file.try_lock_shared() {
             Ok(()) => true,
             Err(TryLockError::WouldBlock) => false,
@@ -95,7 +99,9 @@ fn open(path: &Path) -> Result<File> {
         .create(true)
         .truncate(false)
         .mode(0o600)
+        .custom_flags(IN_ITS_PLACE)
         .open(path)
+        .and_then(super::regular)
         .map_err(Error::io("open the lock file", path))
 }
 

@@ -12,12 +12,16 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
+
 use crate::error::{Error, Result};
 use crate::fault::{self, Point};
 
 pub use holders::holders_of;
 pub use lock::JobLock;
 
+/// Opening a pipe that nobody writes to would wait for ever.
+const WITHOUT_WAITING: i32 = OFlags::NONBLOCK.bits().cast_signed();
 const PRIVATE_FILE: u32 = 0o600;
 const PRIVATE_FOLDER: u32 = 0o700;
 /// Migrations are sources: others build and run them.
@@ -162,9 +166,25 @@ pub fn make_source_folder(path: &Path) -> Result<()> {
         .map_err(Error::io("set the mode of", path))
 }
 
-/// Opens a file for reading.
+/// Opens a regular file for reading. A pipe or device is refused: nobody may ever write to it, or it never ends.
 pub fn open(path: &Path) -> Result<File> {
-    File::open(path).map_err(Error::io("open", path))
+    OpenOptions::new()
+        .read(true)
+        .custom_flags(WITHOUT_WAITING)
+        .open(path)
+        .and_then(regular)
+        .map_err(Error::io("open", path))
+}
+
+/// The file, if it is one.
+fn regular(file: File) -> io::Result<File> {
+    if file.metadata()?.is_file() {
+        return Ok(file);
+    }
+    Err(io::Error::new(
+        io::ErrorKind::InvalidInput,
+        "it is not a regular file",
+    ))
 }
 
 /// Reads a file that must not be larger than `limit_bytes`.
@@ -271,8 +291,8 @@ pub fn sync_file(path: &Path) -> Result<()> {
 /// Waits until the entries of the folder that holds `path` are on disk.
 pub fn sync_folder_of(path: &Path) -> Result<()> {
     let folder = folder_of(path);
-    open(&folder)?
-        .sync_all()
+    File::open(&folder)
+        .and_then(|folder| folder.sync_all())
         .map_err(Error::io("sync the folder", &folder))
 }
 

@@ -87,15 +87,19 @@ impl Layout {
         if length == 0 {
             return Ok(None);
         }
+        let no_database = || Error::NotADatabase {
+            path: path.to_path_buf(),
+            detail: "its header is not that of a SQLite database".into(),
+        };
         let mut header = [0; 100];
+        if length < header.len() as u64 {
+            return Err(no_database());
+        }
         file.read_exact_at(&mut header, 0)
             .map_err(Error::io("read", path))?;
         Self::parse(&header, length)
             .map(Some)
-            .ok_or_else(|| Error::NotADatabase {
-                path: path.to_path_buf(),
-                detail: "its header is not that of a SQLite database".into(),
-            })
+            .ok_or_else(no_database)
     }
 
     fn lock_page(self) -> u32 {
