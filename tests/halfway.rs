@@ -6,7 +6,7 @@ mod support;
 use std::fs;
 
 use rustix::process::Signal;
-use support::{Sandbox, block_on, connect, files_ending, send, wait_until};
+use support::{Run, Sandbox, block_on, connect, files_ending, send, wait_until};
 
 const ENDLESS: &str = "-- no-transaction\nCREATE TABLE half (a);\nDELETE FROM pipelines;\nCREATE TABLE third_statement (a);\n\
     INSERT INTO half WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n WHERE i < 0;\n";
@@ -98,4 +98,29 @@ fn doctor_calls_it_bad_and_the_next_run_names_the_backup_of_what_was_there() {
         .expect("an id");
     assert!(line.contains(&format!("is backup {id}")), "{line}");
     assert!(sandbox.content() == before);
+}
+
+/// They build schemas in memory from the files, and a file may take its time there, too.
+#[test]
+fn a_signal_ends_the_commands_that_only_look_in_the_midst_of_a_file() {
+    for args in [&["doctor"][..], &["check"], &["plan"]] {
+        let sandbox = Sandbox::at("head");
+        let endless = "CREATE TABLE counted AS WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n;\n";
+        sandbox.add_migration("009_endless", endless);
+        let mut command = sandbox.spawn(args);
+        wait_until("the command to be busy with it", || {
+            assert!(
+                command.try_wait().expect("wait").is_none(),
+                "{args:?} ended"
+            );
+            let stat = fs::read_to_string(format!("/proc/{}/stat", command.id())).expect("stat");
+            // The time that it has computed, in hundredths of a second (proc_pid_stat(5), utime).
+            let fields = stat.rsplit(')').next().expect("fields");
+            let time = fields.split_whitespace().nth(11).expect("utime");
+            time.parse::<u64>().expect("a number") > 50
+        });
+        send(&command, Signal::TERM);
+        let output = command.wait_with_output().expect("it ends");
+        Run::of(&output).expect_code(143);
+    }
 }

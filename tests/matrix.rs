@@ -14,7 +14,7 @@ mod world;
 use std::collections::BTreeSet;
 
 use safestep::autogenerate::{Blueprint, ColumnOrder, Decisions, Draft, draft};
-use safestep::sqlite::Connection;
+use safestep::sqlite::{Connection, Interrupt};
 
 use cells::{Cell, OPERATIONS, Operation, Side};
 use kinds::{KINDS, Kind};
@@ -186,7 +186,9 @@ async fn a_new_conflict_clause_drops_no_rows() {
             .expect("a draft")
             .expect("a change");
         let mut world = World {
-            connection: Connection::in_memory().await.expect("a database"),
+            connection: Connection::in_memory(&Interrupt::default())
+                .await
+                .expect("a database"),
         };
         world.must("PRAGMA journal_mode = MEMORY").await;
         world.must(&make("")).await;
@@ -283,7 +285,9 @@ async fn odd_tables_are_made_anew_with_every_value() {
                 .expect("a draft")
                 .expect("a change");
             let mut world = World {
-                connection: Connection::in_memory().await.expect("a database"),
+                connection: Connection::in_memory(&Interrupt::default())
+                    .await
+                    .expect("a database"),
             };
             world.must(&texts.0).await;
             world.must(rows).await;

@@ -10,7 +10,7 @@ mod schema;
 use std::collections::BTreeMap;
 
 use safestep::autogenerate::{Blueprint, ColumnOrder, Decisions, draft};
-use safestep::sqlite::{Connection, Scope, run_script};
+use safestep::sqlite::{Connection, Interrupt, Scope, run_script};
 use sqlx::Row;
 
 use schema::{Answers, Dice, Schema, changed, random_schema, rows};
@@ -33,7 +33,9 @@ struct World {
 
 impl World {
     async fn new(script: &str) -> Self {
-        let mut connection = Connection::in_memory().await.expect("a database");
+        let mut connection = Connection::in_memory(&Interrupt::default())
+            .await
+            .expect("a database");
         run_script(&mut connection, script, Scope::NonTransactional)
             .await
             .expect("a connection")

@@ -6,6 +6,7 @@ use crate::autogenerate::{Blueprint, ColumnOrder};
 use crate::clock::Stamp;
 use crate::error::{Error, Result};
 use crate::migration::{LARGEST_COUNTED, Migrations, Version};
+use crate::sqlite::Interrupt;
 use crate::storage::{self, PathKind};
 
 const SCHEMA_FILE: &str = "schema.sql";
@@ -61,7 +62,7 @@ pub async fn write_schema_file(migrations: &Path, head: &Blueprint) -> Result<bo
     if storage::kind(&path)? != PathKind::Missing {
         let bytes = storage::read_bounded(&path, SCHEMA_LIMIT_BYTES)?;
         let old = String::from_utf8_lossy(&bytes);
-        let says_the_same = Blueprint::of_script(&old)
+        let says_the_same = Blueprint::of_script(&old, &Interrupt::default())
             .await?
             .is_ok_and(|old| old.differences(head, ColumnOrder::Counts).is_empty());
         if says_the_same {

@@ -11,20 +11,21 @@ pub use source::Source;
 use crate::autogenerate::Blueprint;
 use crate::error::{Error, Problem, Result};
 use crate::migration::{Migrations, Script};
-use crate::sqlite::{Connection, Scope, ScriptFailure, run_script};
+use crate::sqlite::{Connection, Interrupt, Scope, ScriptFailure, run_script};
 use crate::storage;
 
 /// What the migrations make of an empty database.
 ///
 /// # Errors
 /// [`Error::Migrations`] where a file fails on it.
-pub async fn head(migrations: &Migrations) -> Result<Blueprint> {
-    let mut connection = Connection::in_memory().await?;
+pub async fn head(migrations: &Migrations, interrupt: &Interrupt) -> Result<Blueprint> {
+    let mut connection = Connection::in_memory(interrupt).await?;
     for migration in migrations.all() {
         let script = &migration.up;
         if let Err(failed) =
             run_script(&mut connection, &script.sql, Scope::NonTransactional).await?
         {
+            interrupt.check()?;
             return Err(Error::Migrations {
                 folder: migrations.folder().to_path_buf(),
                 problems: vec![not_buildable(script, &failed)],

@@ -4,6 +4,7 @@
 use crate::autogenerate::{Blueprint, Kind};
 use crate::error::{Error, Problem, Result};
 use crate::grammar::{self, TableText};
+use crate::sqlite::Interrupt;
 
 /// The target with what the models do not mention, as it is at head: views, triggers, and defaults of columns.
 ///
@@ -26,7 +27,7 @@ pub async fn with_unmentioned(target: &Blueprint, head: &Blueprint) -> Result<Bl
         statements.extend(unmentioned.map(|object| object.sql.clone()));
     }
     let script = statements.join(";\n");
-    Blueprint::of_script(&script)
+    Blueprint::of_script(&script, &Interrupt::default())
         .await?
         .map_err(|failed| Error::Usage {
             message: format!(

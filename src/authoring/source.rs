@@ -53,14 +53,14 @@ impl Source {
     /// [`Error::Migrations`] where `schema.sql` is no schema, [`Error::Usage`] where the command fails or prints none.
     pub async fn read(&self, interrupt: &Interrupt) -> Result<Blueprint> {
         match self {
-            Self::SchemaFile(path) => read_file(path).await,
+            Self::SchemaFile(path) => read_file(path, interrupt).await,
             Self::Database(path) => read_database(path, interrupt).await,
             Self::Command(command) => read_command(command, interrupt).await,
         }
     }
 }
 
-async fn read_file(path: &Path) -> Result<Blueprint> {
+async fn read_file(path: &Path, interrupt: &Interrupt) -> Result<Blueprint> {
     if !matches!(storage::kind(path)?, PathKind::File(_)) {
         return Err(Error::Usage {
             message: format!(
@@ -79,7 +79,7 @@ async fn read_file(path: &Path) -> Result<Blueprint> {
     };
     let bytes = storage::read_bounded(path, SCHEMA_LIMIT_BYTES)?;
     let script = String::from_utf8(bytes).map_err(|_| unreadable("is not UTF-8".into()))?;
-    Blueprint::of_script(&script)
+    Blueprint::of_script(&script, interrupt)
         .await?
         .map_err(|failed| unreadable(place(&failed)))
 }
@@ -127,7 +127,7 @@ async fn read_command(command: &str, interrupt: &Interrupt) -> Result<Blueprint>
         )));
     }
     let script = String::from_utf8(output.stdout).map_err(|_| failed("printed no UTF-8".into()))?;
-    let blueprint = Blueprint::of_script(&script)
+    let blueprint = Blueprint::of_script(&script, interrupt)
         .await?
         .map_err(|problem| failed(format!("printed what is no schema: {}", place(&problem))))?;
     if blueprint.objects().is_empty() {

@@ -4,7 +4,9 @@ use sqlx::Row;
 
 use crate::error::{Error, Result};
 use crate::grammar::{self, ColumnText, TableText, canonical};
-use crate::sqlite::{Connection, OF_APPLICATION, Scope, ScriptFailure, failure_of, run_script};
+use crate::sqlite::{
+    Connection, Interrupt, OF_APPLICATION, Scope, ScriptFailure, failure_of, run_script,
+};
 
 /// What a statement makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -151,12 +153,18 @@ impl Blueprint {
     ///
     /// # Errors
     /// The outer error is ours, the inner one the script's.
-    pub async fn of_script(script: &str) -> Result<std::result::Result<Self, ScriptFailure>> {
-        let mut connection = Connection::in_memory().await?;
+    pub async fn of_script(
+        script: &str,
+        interrupt: &Interrupt,
+    ) -> Result<std::result::Result<Self, ScriptFailure>> {
+        let mut connection = Connection::in_memory(interrupt).await?;
         let built = run_script(&mut connection, script, Scope::NonTransactional).await?;
         let blueprint = match built {
             Ok(_) => Ok(Self::read(&mut connection).await?),
-            Err(failed) => Err(failed),
+            Err(failed) => {
+                interrupt.check()?;
+                Err(failed)
+            }
         };
         connection.close().await?;
         Ok(blueprint)

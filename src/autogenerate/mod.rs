@@ -16,7 +16,7 @@ use self::way::Way;
 use crate::error::{Error, Result};
 use crate::grammar::identifier;
 use crate::schema::{self, Schema};
-use crate::sqlite::{Connection, Scope, run_script};
+use crate::sqlite::{Connection, Interrupt, Scope, run_script};
 use crate::verify::directives;
 
 /// A pair of scripts.
@@ -111,7 +111,7 @@ struct Trial {
 
 impl Trial {
     async fn new(from: &Blueprint, order: ColumnOrder) -> Result<Self> {
-        let mut connection = Connection::in_memory().await?;
+        let mut connection = Connection::in_memory(&Interrupt::default()).await?;
         for object in from.objects() {
             connection.run("build a schema", &object.sql).await?;
         }

@@ -9,7 +9,7 @@ use super::table::TableChange;
 use super::way::Way;
 use crate::error::{Error, Problem, Result};
 use crate::grammar::{TableText, identifier};
-use crate::sqlite::Connection;
+use crate::sqlite::{Connection, Interrupt};
 
 /// Statements that belong together, and what to say about them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -74,7 +74,7 @@ pub(super) async fn find(from: &Blueprint, to: &Blueprint, way: &Way) -> Result<
 }
 
 async fn attempt(from: &Blueprint, to: &Blueprint, way: &Way, effort: Effort) -> Attempt<Route> {
-    let mut scratch = Connection::in_memory().await?;
+    let mut scratch = Connection::in_memory(&Interrupt::default()).await?;
     // Savepoints need a journal, which a scratch connection does without.
     scratch
         .run("prepare a schema", "PRAGMA journal_mode = MEMORY")

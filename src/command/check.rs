@@ -83,7 +83,7 @@ async fn unwritten(context: &Context<'_>, migrations: &Migrations) -> Result<Vec
         return Ok(Vec::new());
     };
     let target = source.read(context.interrupt).await?;
-    let head = authoring::head(migrations).await?;
+    let head = authoring::head(migrations, context.interrupt).await?;
     let list = head.differences(&target, ColumnOrder::Free);
     Ok(list
         .into_iter()
@@ -106,7 +106,7 @@ async fn compare_schema(
     findings: &mut Findings,
 ) -> Result<()> {
     let found = schema::read(connection).await?;
-    let revisions = schema::build_all(migrations).await?;
+    let revisions = schema::build_all(migrations, connection.interrupt()).await?;
     let expected = revisions
         .iter()
         .find(|revision| Some(revision.version) == history.current);

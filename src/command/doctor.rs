@@ -320,7 +320,7 @@ async fn drift(
     history: &History,
 ) -> Result<Vec<String>> {
     let found = schema::read(connection).await?;
-    let revisions = schema::build_all(migrations).await?;
+    let revisions = schema::build_all(migrations, connection.interrupt()).await?;
     let expected = revisions
         .iter()
         .find(|revision| Some(revision.version) == history.current);

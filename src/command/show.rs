@@ -28,7 +28,7 @@ pub(super) fn heads(context: Context<'_>) -> Result<Answer> {
 
 pub(super) async fn schema(context: Context<'_>) -> Result<Answer> {
     let migrations = Migrations::read(&context.settings.migrations)?;
-    let head = authoring::head(&migrations).await?;
+    let head = authoring::head(&migrations, context.interrupt).await?;
     let text = authoring::schema_text(&head);
     Ok(Answer::new("shown", &json!({ "sql": text }), text.clone()))
 }

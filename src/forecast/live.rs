@@ -4,7 +4,7 @@ use sqlx::Row;
 
 use crate::error::{Error, Result};
 use crate::grammar::literal;
-use crate::sqlite::{Connection, quoted};
+use crate::sqlite::{Connection, Interrupt, quoted};
 
 const DOING: &str = "look at the live database";
 
@@ -67,7 +67,7 @@ pub(super) async fn shadow_tables(live: &mut Connection) -> Result<Vec<String>> 
 /// Whether `ALTER TABLE … ADD COLUMN` takes this definition for a table that has rows; the reason where it does not.
 /// SQLite refuses some only then (<https://www.sqlite.org/lang_altertable.html#altertabaddcol>).
 pub(super) async fn refuses_column(definition: &str) -> Result<Option<String>> {
-    let mut probe = Connection::in_memory().await?;
+    let mut probe = Connection::in_memory(&Interrupt::default()).await?;
     let table = "CREATE TABLE probe (safestep_probe); INSERT INTO probe VALUES (1)";
     probe.run("try a column", table).await?;
     let sql = format!("ALTER TABLE {} ADD COLUMN {definition}", quoted("probe"));

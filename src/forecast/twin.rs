@@ -40,7 +40,7 @@ pub(super) struct Twin {
 impl Twin {
     /// Builds it.
     pub(super) async fn of(live: &mut Connection) -> Result<Self> {
-        let mut connection = Connection::in_memory().await?;
+        let mut connection = Connection::in_memory(live.interrupt()).await?;
         // Without a journal a statement that fails could not be undone.
         connection
             .run(DOING, "PRAGMA journal_mode = MEMORY")
@@ -101,6 +101,7 @@ impl Twin {
                 let mut stopped = None;
                 if let Some(failed) = ran.failure {
                     if !failed.failure.is_constraint() {
+                        self.connection.interrupt().check()?;
                         return Ok((tried, Some(migrator::failed(script, failed))));
                     }
                     stopped = Some(failed.failure.message);

@@ -6,7 +6,7 @@ use super::{History, Origin};
 use crate::error::{Error, Nearest, Problem, Result};
 use crate::migration::{Migrations, Version, version_name};
 use crate::schema::{self, Difference, RevisionSchema, Schema, Weight};
-use crate::sqlite::Connection;
+use crate::sqlite::{Connection, Interrupt};
 
 /// A database, and what it is compared with.
 struct Place<'p> {
@@ -29,7 +29,7 @@ pub(super) async fn place(
             in_step: false,
         });
     }
-    let place = Place::new(files, found).await?;
+    let place = Place::new(files, found, connection.interrupt()).await?;
     let (current, origin) = if claimed.is_empty() {
         (place.by_schema()?, Origin::Schema)
     } else {
@@ -49,7 +49,7 @@ pub(super) async fn refuse(
     message: String,
 ) -> Result<Error> {
     let found = schema::read(connection).await?;
-    let place = Place::new(files, found).await?;
+    let place = Place::new(files, found, connection.interrupt()).await?;
     Ok(place.refusal(message, Vec::new()))
 }
 
@@ -60,7 +60,7 @@ pub async fn misfits(
     version: Option<Version>,
 ) -> Result<Vec<Problem>> {
     let found = schema::read(connection).await?;
-    let place = Place::new(files, found).await?;
+    let place = Place::new(files, found, connection.interrupt()).await?;
     Ok(version.map_or_else(|| place.leftovers(), |version| place.misfits(version)))
 }
 
@@ -97,8 +97,8 @@ fn problems(list: Vec<Difference>) -> Vec<Problem> {
 }
 
 impl<'p> Place<'p> {
-    async fn new(files: &'p Migrations, found: Schema) -> Result<Self> {
-        let revisions = schema::build_all(files).await?;
+    async fn new(files: &'p Migrations, found: Schema, interrupt: &Interrupt) -> Result<Self> {
+        let revisions = schema::build_all(files, interrupt).await?;
         Ok(Self {
             files,
             revisions,

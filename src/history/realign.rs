@@ -5,7 +5,7 @@ use super::stored;
 use crate::error::{Problem, Result};
 use crate::migration::{Migrations, Version};
 use crate::schema::{self, Schema};
-use crate::sqlite::Connection;
+use crate::sqlite::{Connection, Interrupt};
 
 /// In what the schema that the files build differs from the one that is there; `None` where nothing can be compared.
 ///
@@ -16,7 +16,7 @@ pub async fn changed_schema(
     files: &Migrations,
     version: Option<Version>,
 ) -> Result<Option<Vec<Problem>>> {
-    let Some(new) = at(files, version).await? else {
+    let Some(new) = at(files, version, connection.interrupt()).await? else {
         return Ok(None);
     };
     let found = schema::read(connection).await?;
@@ -26,7 +26,7 @@ pub async fn changed_schema(
         .collect();
     let applied = as_applied(connection, files).await?;
     if problems.is_empty()
-        && let Some(old) = at(&applied, version).await?
+        && let Some(old) = at(&applied, version, connection.interrupt()).await?
     {
         let touched = new.tables.iter().filter(|(name, table)| {
             old.tables.get(*name) != Some(table) && found.tables.get(*name) != Some(table)
@@ -41,8 +41,12 @@ pub async fn changed_schema(
     Ok(Some(problems))
 }
 
-async fn at(migrations: &Migrations, version: Option<Version>) -> Result<Option<Schema>> {
-    let revisions = schema::build_all(migrations).await?;
+async fn at(
+    migrations: &Migrations,
+    version: Option<Version>,
+    interrupt: &Interrupt,
+) -> Result<Option<Schema>> {
+    let revisions = schema::build_all(migrations, interrupt).await?;
     let wanted = revisions
         .into_iter()
         .find(|revision| Some(revision.version) == version);

@@ -190,7 +190,7 @@ impl<'a> Run<'a> {
         if to.is_none() || to >= from {
             return Ok(());
         }
-        let revisions = schema::build_all(&self.migrations).await?;
+        let revisions = schema::build_all(&self.migrations, self.context.interrupt).await?;
         let gaps = |version: Option<Version>, found: &Schema| {
             let revision = revisions
                 .iter()

@@ -3,7 +3,7 @@
 use super::{Schema, read};
 use crate::error::Result;
 use crate::migration::{Migrations, Version};
-use crate::sqlite::{Connection, Scope, run_script};
+use crate::sqlite::{Connection, Interrupt, Scope, run_script};
 
 /// What the files make of an empty database.
 #[derive(Debug, Clone)]
@@ -16,8 +16,11 @@ pub struct RevisionSchema {
 
 /// The schemas of the revisions, in order, up to the first file that cannot be applied to an empty database: a database
 /// behind it can still be recognised, and the job that runs the file says what is wrong with it.
-pub async fn build_all(migrations: &Migrations) -> Result<Vec<RevisionSchema>> {
-    let mut connection = Connection::in_memory().await?;
+pub async fn build_all(
+    migrations: &Migrations,
+    interrupt: &Interrupt,
+) -> Result<Vec<RevisionSchema>> {
+    let mut connection = Connection::in_memory(interrupt).await?;
     let mut list = Vec::new();
     for migration in migrations.all() {
         let script = &migration.up.sql;
@@ -25,6 +28,7 @@ pub async fn build_all(migrations: &Migrations) -> Result<Vec<RevisionSchema>> {
             .await?
             .is_err()
         {
+            interrupt.check()?;
             break;
         }
         list.push(RevisionSchema {

@@ -35,6 +35,7 @@ pub enum Access {
 pub struct Connection {
     inner: SqliteConnection,
     path: PathBuf,
+    interrupt: Interrupt,
 }
 
 impl Connection {
@@ -45,10 +46,10 @@ impl Connection {
     }
 
     /// A database in memory, for building schemas to compare with.
-    pub async fn in_memory() -> Result<Self> {
+    pub async fn in_memory(interrupt: &Interrupt) -> Result<Self> {
         let options = SqliteConnectOptions::new().in_memory(true);
         let path = Path::new(":memory:");
-        Self::connect(options, path, Access::Scratch, &Interrupt::default()).await
+        Self::connect(options, path, Access::Scratch, interrupt).await
     }
 
     async fn connect(
@@ -76,12 +77,14 @@ impl Connection {
         let mut connection = Self {
             inner,
             path: path.to_path_buf(),
+            interrupt: interrupt.clone(),
         };
-        connection.watch(interrupt.clone()).await?;
+        connection.watch().await?;
         Ok(connection)
     }
 
-    async fn watch(&mut self, interrupt: Interrupt) -> Result<()> {
+    async fn watch(&mut self) -> Result<()> {
+        let interrupt = self.interrupt.clone();
         let mut handle =
             self.inner.lock_handle().await.map_err(|error| {
                 Error::sqlite("reach the connection's handle")(failure_of(&error))
@@ -94,6 +97,12 @@ impl Connection {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What stops its statements.
+    #[must_use]
+    pub fn interrupt(&self) -> &Interrupt {
+        &self.interrupt
     }
 
     /// The sqlx connection, for queries with parameters.

@@ -307,9 +307,12 @@ pub fn excerpt(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sqlite::Interrupt;
 
     async fn run_in_memory(sql: &str) -> std::result::Result<ScriptDone, ScriptFailure> {
-        let mut connection = Connection::in_memory().await.expect("in-memory database");
+        let mut connection = Connection::in_memory(&Interrupt::default())
+            .await
+            .expect("in-memory database");
         run_script(&mut connection, sql, Scope::Transactional)
             .await
             .expect("connection works")
@@ -363,7 +366,9 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_walk_tells_what_each_statement_touches_and_goes_on_behind_one_that_failed() {
-        let mut connection = Connection::in_memory().await.expect("in-memory database");
+        let mut connection = Connection::in_memory(&Interrupt::default())
+            .await
+            .expect("in-memory database");
         let sql =
             "CREATE TABLE t (a NOT NULL);\n-- why\nINSERT INTO t VALUES (NULL);\nDROP TABLE t;";
         let mut walk = Walk::new(sql);

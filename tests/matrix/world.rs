@@ -27,7 +27,9 @@ pub struct Object {
 impl World {
     /// In memory, with a side's schema.
     pub async fn empty(side: &Side) -> Self {
-        let connection = Connection::in_memory().await.expect("a database");
+        let connection = Connection::in_memory(&Interrupt::default())
+            .await
+            .expect("a database");
         let mut world = Self { connection };
         world.must("PRAGMA journal_mode = MEMORY").await;
         world.must(&side.schema()).await;
