@@ -290,6 +290,11 @@ pub fn remove(path: &Path) -> Result<()> {
     }
 }
 
+/// Removes a folder of ours with all that is in it.
+pub fn remove_folder(path: &Path) -> Result<()> {
+    fs::remove_dir_all(path).map_err(Error::io("remove the folder", path))
+}
+
 /// The names in a folder, sorted; none when the folder is missing.
 pub fn list(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(folder) {
