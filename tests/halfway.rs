@@ -99,3 +99,31 @@ fn doctor_calls_it_bad_and_the_next_run_names_the_backup_of_what_was_there() {
     assert!(line.contains(&format!("is backup {id}")), "{line}");
     assert!(sandbox.content() == before);
 }
+
+#[test]
+fn every_command_that_looks_says_that_it_is_halfway_and_what_to_do() {
+    let (sandbox, before) = killed_halfway();
+    withdraw_the_migration(&sandbox);
+    for args in [
+        &["plan"][..],
+        &["check"],
+        &["current"],
+        &["current", "--check-heads"],
+        &["history"],
+        &["upgrade", "head", "--sql"],
+        &["repair", "--yes"],
+        &["doctor"],
+    ] {
+        let run = sandbox.run(args).expect_code(4);
+        let words = format!("{}{}", run.stdout, run.stderr);
+        assert!(
+            words.contains("is between 008 and 009"),
+            "{args:?}: {words}"
+        );
+        assert!(words.contains("`safestep run` puts it right"), "{words}");
+        assert!(!words.contains("stamp"), "{words}");
+    }
+    sandbox.run(&["run"]).expect_code(0);
+    assert!(sandbox.content() == before);
+    sandbox.run(&["check"]).expect_code(0);
+}
