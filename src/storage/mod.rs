@@ -6,6 +6,7 @@
 
 mod holders;
 mod lock;
+mod room;
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -17,6 +18,7 @@ use crate::fault::{self, Point};
 
 pub use holders::holders_of;
 pub use lock::JobLock;
+pub use room::{free_bytes, require_free, same_file_system};
 
 const PRIVATE_FILE: u32 = 0o600;
 const PRIVATE_FOLDER: u32 = 0o700;
@@ -308,39 +310,6 @@ pub fn list(folder: &Path) -> Result<Vec<PathBuf>> {
         .map_err(Error::io("list", folder))?;
     paths.sort();
     Ok(paths)
-}
-
-/// Bytes that we may still write on the file system of `path`.
-pub fn free_bytes(path: &Path) -> Result<u64> {
-    let existing = path.ancestors().find(|p| p.exists()).unwrap_or(path);
-    let stat = rustix::fs::statvfs(existing)
-        .map_err(io::Error::from)
-        .map_err(Error::io("ask for the free space at", existing))?;
-    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
-}
-
-/// Whether two paths lie on the same file system.
-pub fn same_file_system(a: &Path, b: &Path) -> Result<bool> {
-    let device = |path: &Path| {
-        let existing = path.ancestors().find(|p| p.exists()).unwrap_or(path);
-        fs::metadata(existing)
-            .map(|meta| meta.dev())
-            .map_err(Error::io("look at", existing))
-    };
-    Ok(device(a)? == device(b)?)
-}
-
-/// Refuses with [`Error::DiskSpace`] where fewer than `needed_bytes` are free.
-pub fn require_free(path: &Path, needed_bytes: u64) -> Result<()> {
-    let free_bytes = free_bytes(path)?;
-    if free_bytes < needed_bytes {
-        return Err(Error::DiskSpace {
-            path: path.to_path_buf(),
-            needed_bytes,
-            free_bytes,
-        });
-    }
-    Ok(())
 }
 
 /// Appends to a file that must exist already, as `/dev/termination-log` does in Kubernetes.
