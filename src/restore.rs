@@ -192,8 +192,7 @@ impl Restorer<'_> {
         source.close().await?;
         fault::reach(Point::CopybackCopied);
         if leaves_wal {
-            live.run("go back to WAL mode", "PRAGMA journal_mode = WAL")
-                .await?;
+            sqlite::enter_wal(live, self.deadline, self.interrupt, || ()).await?;
             fault::reach(Point::CopybackWal);
         }
         copied

@@ -124,3 +124,31 @@ fn a_signal_ends_the_commands_that_only_look_in_the_midst_of_a_file() {
         Run::of(&output).expect_code(143);
     }
 }
+
+#[test]
+fn every_command_that_looks_says_that_it_is_halfway_and_what_to_do() {
+    let (sandbox, before) = killed_halfway();
+    withdraw_the_migration(&sandbox);
+    for args in [
+        &["plan"][..],
+        &["check"],
+        &["current"],
+        &["current", "--check-heads"],
+        &["history"],
+        &["upgrade", "head", "--sql"],
+        &["repair", "--yes"],
+        &["doctor"],
+    ] {
+        let run = sandbox.run(args).expect_code(4);
+        let words = format!("{}{}", run.stdout, run.stderr);
+        assert!(
+            words.contains("is between 008 and 009"),
+            "{args:?}: {words}"
+        );
+        assert!(words.contains("`safestep run` puts it right"), "{words}");
+        assert!(!words.contains("stamp"), "{words}");
+    }
+    sandbox.run(&["run"]).expect_code(0);
+    assert!(sandbox.content() == before);
+    sandbox.run(&["check"]).expect_code(0);
+}

@@ -36,6 +36,7 @@ const RECORD_DRAFT: &str = ".job.json.tmp";
 const SNAPSHOT: &str = ".snapshot.db";
 const UNPACKED: &str = ".unpacked.db";
 const DAMAGED: &str = ".damaged";
+const DAMAGED_DRAFT: &str = ".damaged.part";
 /// SQLite makes these beside a database file.
 const SIDECARS: [&str; 3] = ["-wal", "-shm", "-journal"];
 
@@ -153,7 +154,7 @@ impl Catalog {
 
     /// Whether no job on this folder was cut short: every record has an outcome, and no raw snapshot or draft is left.
     pub fn is_settled(&self) -> Result<bool> {
-        let leftovers = [DRAFT, UNPACKED, SNAPSHOT, RECORD_DRAFT];
+        let leftovers = [DRAFT, UNPACKED, SNAPSHOT, RECORD_DRAFT, DAMAGED_DRAFT];
         for suffix in leftovers {
             if !self.leftovers(suffix)?.is_empty() {
                 return Ok(false);
@@ -223,18 +224,29 @@ impl Catalog {
     }
 
     /// Copies the bytes of a file that is no usable database, with its WAL and journal, before it is replaced. Never
-    /// pruned: a person has to look at it.
+    /// pruned: a person has to look at it. The same bytes are kept once.
     pub fn keep_damaged(&self, slot: &Slot) -> Result<PathBuf> {
-        let folder = slot.path(DAMAGED);
-        storage::make_private_folder(&folder)?;
-        let sidecars = SIDECARS.map(|suffix| storage::sibling(&self.database, suffix));
-        for path in std::iter::once(self.database.clone()).chain(sidecars) {
+        let mut files = vec![self.database.clone()];
+        files.extend(SIDECARS.map(|suffix| storage::sibling(&self.database, suffix)));
+        let mut there = Vec::new();
+        for path in files {
             if let PathKind::File(_) = storage::kind(&path)? {
-                storage::copy_durably(&path, &folder.join(storage::name_of(&path)))?;
-                fault::reach(Point::DamagedFile);
+                there.push(path);
             }
         }
-        storage::sync_folder_of(&folder)?;
+        for kept in self.with_suffix(DAMAGED)? {
+            if holds_copies(&kept, &there)? {
+                return Ok(kept);
+            }
+        }
+        let draft = slot.path(DAMAGED_DRAFT);
+        storage::make_private_folder(&draft)?;
+        for path in &there {
+            storage::copy_durably(path, &draft.join(storage::name_of(path)))?;
+            fault::reach(Point::DamagedFile);
+        }
+        let folder = slot.path(DAMAGED);
+        storage::replace_with(&draft, &folder)?;
         fault::reach(Point::DamagedKept);
         Ok(folder)
     }
@@ -252,6 +264,23 @@ impl Catalog {
             .filter(|path| storage::name_of(path).ends_with(suffix))
             .collect())
     }
+}
+
+/// Whether a folder holds copies of these files and nothing else.
+fn holds_copies(folder: &Path, files: &[PathBuf]) -> Result<bool> {
+    let copies = storage::list(folder)?;
+    if copies.len() != files.len() {
+        return Ok(false);
+    }
+    for file in files {
+        let copy = folder.join(storage::name_of(file));
+        let same = storage::kind(&copy)? == storage::kind(file)?
+            && archive::sha256_of(&copy)? == archive::sha256_of(file)?;
+        if !same {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn read_backup(path: &Path) -> Result<Backup> {

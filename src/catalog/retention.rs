@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::{
-    ARCHIVE, Backup, Catalog, DRAFT, JobRecord, Purpose, RECORD, RECORD_DRAFT, SNAPSHOT, UNPACKED,
-    discard_database,
+    ARCHIVE, Backup, Catalog, DAMAGED_DRAFT, DRAFT, JobRecord, Purpose, RECORD, RECORD_DRAFT,
+    SNAPSHOT, UNPACKED, discard_database,
 };
 use crate::error::Result;
 use crate::fault::{self, Point};
@@ -21,6 +21,9 @@ impl Catalog {
         }
         for path in self.leftovers(UNPACKED)? {
             discard_database(&path)?;
+        }
+        for path in self.with_suffix(DAMAGED_DRAFT)? {
+            storage::remove_folder(&path)?;
         }
         let known: Vec<PathBuf> = self
             .records()?

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::Outcome;
 use super::current::origin;
-use super::open::open;
+use super::open::open_as_it_is;
 use crate::catalog::{Catalog, JobKind, JobRecord};
 use crate::enums::{EnumMap, Survey};
 use crate::error::{Error, Result};
@@ -84,7 +84,7 @@ pub(super) async fn doctor(context: Context<'_>) -> Outcome {
     look_at_jobs(&context, &mut exam);
     let migrations = Migrations::read(&context.settings.migrations);
     let migrations = exam.take("migrations", migrations);
-    let opened = open(&context).await;
+    let opened = open_as_it_is(&context).await;
     if let Some(mut connection) = exam.take("database", opened) {
         look_at_file(&context, &mut connection, &mut exam).await;
         if let Some(migrations) = migrations {
@@ -194,18 +194,12 @@ fn look_at_open_job(record: &JobRecord, is_running: bool, exam: &mut Examination
     if is_running {
         exam.note("jobs", format!("{job} is running"));
     } else if record.kind == JobKind::NonTransactional {
-        let message = format!(
-            "{job} was cut short halfway: the database is between {from} and {to}; `safestep run` puts it right"
-        );
-        let differences = Vec::new();
-        exam.take::<()>(
-            "jobs",
-            Err(Error::Unplaceable {
-                message,
-                differences,
-                nearest: None,
-            }),
-        );
+        let halfway = Error::Halfway {
+            job: record.id.clone(),
+            from: from.clone(),
+            to: to.clone(),
+        };
+        exam.take::<()>("jobs", Err(halfway));
     } else {
         exam.note(
             "jobs",

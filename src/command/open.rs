@@ -6,6 +6,12 @@ use crate::sqlite::{self, Access, Connection, FileFacts};
 
 /// Opens it read-only, in a read transaction: everything that is read belongs to one state.
 pub(super) async fn open(context: &Context<'_>) -> Result<Connection> {
+    context.require_whole()?;
+    open_as_it_is(context).await
+}
+
+/// As [`open`], also where a job has left it halfway.
+pub(super) async fn open_as_it_is(context: &Context<'_>) -> Result<Connection> {
     context.require_content()?;
     let path = &context.settings.database;
     let mut connection = Connection::open(path, Access::ReadOnly, context.interrupt).await?;

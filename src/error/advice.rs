@@ -35,6 +35,9 @@ impl Error {
                  `safestep restore latest`."
                 .into(),
             Self::Corrupt { .. } => DAMAGED.into(),
+            Self::Halfway { .. } => "`safestep run` puts it right: it finishes the job or puts its snapshot back. Do not start the \
+                 application before."
+                .into(),
             Self::ForeignUrl { .. } => "safestep migrates SQLite databases. Give --database the path of one, \
                  or unset DATABASE_URL here."
                 .into(),

@@ -36,6 +36,10 @@ impl fmt::Display for Error {
                 write!(f, "the database {} is damaged", path.display())?;
                 lines(f, findings)
             }
+            Self::Halfway { job, from, to } => write!(
+                f,
+                "job {job} was cut short halfway: the database is between {from} and {to}"
+            ),
             Self::ForeignUrl { scheme } => {
                 write!(f, "the database URL is for {scheme}, not for SQLite")
             }

@@ -190,6 +190,12 @@ pub enum Error {
         path: PathBuf,
         findings: Vec<String>,
     },
+    /// A job outside a transaction was cut short and is not settled yet.
+    Halfway {
+        job: String,
+        from: String,
+        to: String,
+    },
     /// A URL of another database system.
     ForeignUrl { scheme: String },
     /// The database is at a revision that the files do not know.
@@ -295,6 +301,7 @@ impl Error {
             Self::DatabaseMissing { .. }
             | Self::NotADatabase { .. }
             | Self::Corrupt { .. }
+            | Self::Halfway { .. }
             | Self::ForeignUrl { .. }
             | Self::UnknownRevision(_)
             | Self::Unplaceable { .. }
@@ -326,6 +333,7 @@ impl Error {
             Self::DatabaseMissing { .. } => "database_missing",
             Self::NotADatabase { .. } => "not_a_database",
             Self::Corrupt { .. } => "database_corrupt",
+            Self::Halfway { .. } => "halfway",
             Self::ForeignUrl { .. } => "foreign_url",
             Self::UnknownRevision(_) => "unknown_revision",
             Self::Unplaceable { .. } => "unplaceable_database",

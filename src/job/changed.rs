@@ -13,6 +13,7 @@ use crate::sqlite::{self, Access, Connection, FileFacts};
 pub async fn changed_files(context: &Context<'_>) -> Result<Vec<Problem>> {
     let files = Migrations::read(&context.settings.migrations)?;
     context.require_content()?;
+    context.require_whole()?;
     let mut connection =
         Connection::open(context.database(), Access::ReadOnly, context.interrupt).await?;
     let found = async {

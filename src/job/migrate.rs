@@ -9,7 +9,7 @@ use super::run::{Before, Run};
 use super::task::{Goal, Stamp, Task};
 use super::work::{Changed, Work};
 use super::{Context, draft};
-use crate::catalog::{JobKind, Outcome};
+use crate::catalog::Outcome;
 use crate::clock::Stopwatch;
 use crate::error::{Error, Problem, Result};
 use crate::fault::{self, Point};
@@ -55,10 +55,7 @@ async fn conduct(context: Context<'_>, task: Task<'_>, report: &mut Report) -> R
 
 /// A job outside a transaction that was cut short and that this one could not put right either.
 fn cut_short(context: &Context<'_>) -> Option<String> {
-    let records = context.catalog().own_records().ok()?;
-    let open = records
-        .into_iter()
-        .find(|record| record.outcome.is_none() && record.kind == JobKind::NonTransactional)?;
+    let open = context.halfway().ok()??;
     let manifest = open.manifest;
     Some(format!(
         "Job {} was cut short halfway: the database is BETWEEN {} and {}. Do not start the application before the next run has put it right.",

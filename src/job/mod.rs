@@ -21,7 +21,7 @@ mod work;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, JobKind, JobRecord};
 use crate::clock::{Deadline, Stopwatch};
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
@@ -142,6 +142,28 @@ impl Context<'_> {
             detail: "the file is empty (--create-if-missing would build a new database in it)"
                 .into(),
         })
+    }
+
+    /// Refuses to look at a database that a job outside a transaction has left halfway. One that is still running has
+    /// the file for itself, and whoever looks waits for it.
+    pub(crate) fn require_whole(&self) -> Result<()> {
+        let is_running = !matches!(JobLock::holder(self.database()), Ok(None));
+        match self.halfway()? {
+            Some(record) if !is_running => Err(Error::Halfway {
+                job: record.id,
+                from: record.manifest.from,
+                to: record.manifest.to,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The record of a job outside a transaction that has no outcome.
+    fn halfway(&self) -> Result<Option<JobRecord>> {
+        let records = self.catalog().own_records()?;
+        Ok(records
+            .into_iter()
+            .find(|record| record.outcome.is_none() && record.kind == JobKind::NonTransactional))
     }
 
     fn require_database(&self) -> Result<()> {

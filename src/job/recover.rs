@@ -1,5 +1,7 @@
 //! What jobs that were cut short have left, finished or undone before anything new begins.
 
+use std::path::Path;
+
 use super::report::Report;
 use super::restore::{Source, put_over};
 use super::{Context, draft, keep};
@@ -40,10 +42,31 @@ pub(super) fn sweep(context: &Context<'_>) -> Result<()> {
     context.catalog().sweep()
 }
 
-/// Makes backups of the raw snapshots that are left over where nothing else is to be recovered. The restore that has
-/// just been done stands, whatever comes of them.
+/// Before a restore: what earlier restores left that were cut short, so that it does not pile up. All else waits for the
+/// end of this one, since the restore may be the only way out.
+pub(super) async fn tidy(context: &Context<'_>, spared: &Path, report: &mut Report) -> Result<()> {
+    sweep(context)?;
+    let catalog = context.catalog();
+    for record in catalog.own_records()? {
+        let is_open_restore = record.outcome.is_none() && record.kind == JobKind::Restore;
+        if is_open_restore && restore_journal_mode(context, &record).await.is_ok() {
+            let path = catalog.slot_of(&record).record();
+            record.close(&path, Outcome::now("cut_short", None))?;
+        }
+    }
+    archive_leftovers(context, report)?;
+    catalog
+        .prune(context.settings.keep, Some(spared))
+        .map(|_| ())
+}
+
+/// Makes backups of the raw snapshots that are left over and not needed for a recovery any more. What a restore does
+/// stands, whatever comes of them.
 pub(super) fn archive_leftovers(context: &Context<'_>, report: &mut Report) -> Result<()> {
     for record in context.catalog().own_records()? {
+        if record.outcome.is_none() {
+            continue;
+        }
         if let Err(error) = finish_archive(context, record, report) {
             let message = format!("a snapshot that was left over could not be archived: {error}");
             report.warnings.push(Problem::new("backup", message));
@@ -61,10 +84,13 @@ async fn settle(
     context.require_database()?;
     let (outcome, text) = match record.kind {
         JobKind::Transactional => after_transaction(context, &record).await?,
-        JobKind::Restore => (
-            "cut_short",
-            "the restore was done wholly or not at all".to_owned(),
-        ),
+        JobKind::Restore => {
+            restore_journal_mode(context, &record).await?;
+            (
+                "cut_short",
+                "the restore was done wholly or not at all".to_owned(),
+            )
+        }
         JobKind::NonTransactional => {
             undo_non_transactional(context, migrations, &record, report).await?
         }
@@ -99,6 +125,24 @@ async fn after_transaction(
             "nothing of it remains in the database".to_owned(),
         )
     })
+}
+
+/// A restore to another page size leaves WAL mode for the time of its copy.
+pub(super) async fn restore_journal_mode(context: &Context<'_>, record: &JobRecord) -> Result<()> {
+    if record.kind != JobKind::Restore || record.manifest.journal_mode != "wal" {
+        return Ok(());
+    }
+    let mut live =
+        Connection::open(context.database(), Access::ReadWrite, context.interrupt).await?;
+    let set = sqlite::enter_wal(
+        &mut live,
+        context.deadline(),
+        context.interrupt,
+        context.wait_notice(),
+    )
+    .await;
+    live.close().await?;
+    set
 }
 
 /// Such a job stopped between two statements: it is complete when its history says so, and is undone otherwise.

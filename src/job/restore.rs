@@ -47,7 +47,8 @@ async fn go(
     let _lock = context.job_lock().await?;
     let _catalog = context.catalog_lock().await?;
     let catalog = context.catalog();
-    recover::sweep(context)?;
+    let used = storage::absolute(&backup.path)?;
+    recover::tidy(context, &used, report).await?;
     phases.begin("unpack", report);
     catalog::require_promised(backup)?;
     storage::require_free(
@@ -72,9 +73,8 @@ async fn go(
     let restored = over_live_or_in_place(context, backup, &restorer, phases, report).await;
     discard_database(&unpacked)?;
     report.proof = Some(restored?);
-    close_interrupted(context)?;
+    close_interrupted(context, report).await?;
     recover::archive_leftovers(context, report)?;
-    let used = storage::absolute(&backup.path)?;
     catalog
         .prune(context.settings.keep, Some(&used))
         .map(|_| ())
@@ -146,10 +146,16 @@ fn require_layout(backup: &Backup, unpacked: &Path) -> Result<()> {
 }
 
 /// A restore that a person asked for supersedes what a job that was cut short would have needed.
-fn close_interrupted(context: &Context<'_>) -> Result<()> {
+async fn close_interrupted(context: &Context<'_>, report: &mut Report) -> Result<()> {
     let catalog = context.catalog();
     for record in catalog.own_records()? {
         if record.outcome.is_none() {
+            if let Err(error) = recover::restore_journal_mode(context, &record).await {
+                let message = format!("could not be put back into WAL mode: {error}");
+                report
+                    .warnings
+                    .push(Problem::new(report.database.clone(), message));
+            }
             let slot = catalog.slot_of(&record);
             record.close(&slot.record(), Outcome::now("superseded_by_restore", None))?;
             fault::reach(Point::RestoreSuperseded);

@@ -180,7 +180,9 @@ fn state(error: &Error, answer: Option<&Answer>) -> Option<String> {
         return Some(cut_short.to_owned());
     }
     match (error.exit_code(), proof) {
+        // The message says it.
         (6, _) => None,
+        _ if matches!(error, Error::Halfway { .. }) => None,
         (_, Some(proof)) => Some(proven_state(proof, from)),
         (2 | 3 | 4 | 7, None) => Some("The database was not touched.".into()),
         _ => Some("The database is unchanged.".into()),

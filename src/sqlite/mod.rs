@@ -24,4 +24,4 @@ pub use pages::{
     hex, live_layout, mark_rollback_journal, mark_wal, restore_pages,
 };
 pub use script::{Ran, ScriptDone, ScriptFailure, Walk, excerpt, run_script};
-pub use transaction::{Begin, begin, begin_reading, commit, leave_wal, rollback};
+pub use transaction::{Begin, begin, begin_reading, commit, enter_wal, leave_wal, rollback};

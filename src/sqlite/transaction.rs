@@ -93,6 +93,25 @@ pub async fn leave_wal(
     .await
 }
 
+/// Puts a database into WAL mode, where it is not in it already.
+pub async fn enter_wal(
+    connection: &mut Connection,
+    deadline: Deadline,
+    interrupt: &Interrupt,
+    on_wait: impl FnMut(),
+) -> Result<()> {
+    let sql = "PRAGMA journal_mode = WAL";
+    until_free(
+        connection,
+        sql,
+        "go back to WAL mode",
+        deadline,
+        interrupt,
+        on_wait,
+    )
+    .await
+}
+
 /// Rolls back where a transaction is still open.
 pub async fn rollback(connection: &mut Connection) -> Result<()> {
     if connection.in_transaction().await? {

@@ -6,6 +6,7 @@
 
 mod holders;
 mod lock;
+mod room;
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -19,6 +20,7 @@ use crate::fault::{self, Point};
 
 pub use holders::holders_of;
 pub use lock::JobLock;
+pub use room::{free_bytes, require_free, same_file_system};
 
 /// Opening a pipe that nobody writes to would wait for ever.
 const WITHOUT_WAITING: i32 = OFlags::NONBLOCK.bits().cast_signed();
@@ -310,6 +312,11 @@ pub fn remove(path: &Path) -> Result<()> {
     }
 }
 
+/// Removes a folder of ours with all that is in it.
+pub fn remove_folder(path: &Path) -> Result<()> {
+    fs::remove_dir_all(path).map_err(Error::io("remove the folder", path))
+}
+
 /// The names in a folder, sorted; none when the folder is missing.
 pub fn list(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(folder) {
@@ -323,39 +330,6 @@ pub fn list(folder: &Path) -> Result<Vec<PathBuf>> {
         .map_err(Error::io("list", folder))?;
     paths.sort();
     Ok(paths)
-}
-
-/// Bytes that we may still write on the file system of `path`.
-pub fn free_bytes(path: &Path) -> Result<u64> {
-    let existing = path.ancestors().find(|p| p.exists()).unwrap_or(path);
-    let stat = rustix::fs::statvfs(existing)
-        .map_err(io::Error::from)
-        .map_err(Error::io("ask for the free space at", existing))?;
-    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
-}
-
-/// Whether two paths lie on the same file system.
-pub fn same_file_system(a: &Path, b: &Path) -> Result<bool> {
-    let device = |path: &Path| {
-        let existing = path.ancestors().find(|p| p.exists()).unwrap_or(path);
-        fs::metadata(existing)
-            .map(|meta| meta.dev())
-            .map_err(Error::io("look at", existing))
-    };
-    Ok(device(a)? == device(b)?)
-}
-
-/// Refuses with [`Error::DiskSpace`] where fewer than `needed_bytes` are free.
-pub fn require_free(path: &Path, needed_bytes: u64) -> Result<()> {
-    let free_bytes = free_bytes(path)?;
-    if free_bytes < needed_bytes {
-        return Err(Error::DiskSpace {
-            path: path.to_path_buf(),
-            needed_bytes,
-            free_bytes,
-        });
-    }
-    Ok(())
 }
 
 /// Appends to a file that must exist already, as `/dev/termination-log` does in Kubernetes.

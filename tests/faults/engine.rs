@@ -45,6 +45,17 @@ pub enum Then {
     AsLeft,
 }
 
+/// What may be found right after the kill.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Promise {
+    /// The old or the new database.
+    Whole,
+    /// The old or the new content, perhaps in the other journal mode.
+    Content,
+    /// Anything; only after the next start it is whole.
+    InSteps,
+}
+
 /// A command to be killed, and what is promised.
 pub struct Scenario {
     pub name: String,
@@ -56,8 +67,7 @@ pub struct Scenario {
     pub next: &'static [&'static str],
     pub next_code: i32,
     pub then: Then,
-    /// Right after the kill the database is old or new; else only after the next start.
-    pub whole: bool,
+    pub promise: Promise,
     pub old: String,
     pub new: String,
     /// What must be in a backup whatever happens.
@@ -76,7 +86,7 @@ impl Scenario {
             next: args,
             next_code: 0,
             then: Then::New,
-            whole: true,
+            promise: Promise::Whole,
             old: String::new(),
             new: String::new(),
             kept: Vec::new(),
@@ -93,7 +103,13 @@ impl Scenario {
 
     /// Has statements outside a transaction.
     pub fn in_steps(mut self) -> Self {
-        self.whole = false;
+        self.promise = Promise::InSteps;
+        self
+    }
+
+    /// Changes the journal mode for a while.
+    pub fn changes_journal_mode(mut self) -> Self {
+        self.promise = Promise::Content;
         self
     }
 
@@ -134,8 +150,12 @@ impl Scenario {
             "old"
         } else if left == self.new {
             "new"
-        } else if !self.whole {
+        } else if self.promise == Promise::InSteps {
             "between"
+        } else if self.promise == Promise::Content && same_content(&left, &self.old) {
+            "old"
+        } else if self.promise == Promise::Content && same_content(&left, &self.new) {
+            "new"
         } else if left == MISSING {
             return Err("the database is gone".into());
         } else {
@@ -330,6 +350,11 @@ fn wait(mut command: Command) -> Result<Output, String> {
         std::thread::sleep(Duration::from_millis(1));
     }
     Ok(child.wait_with_output().expect("its output"))
+}
+
+/// Whatever the journal mode, which is the first line.
+fn same_content(one: &str, other: &str) -> bool {
+    one.split_once('\n').map(|(_, rest)| rest) == other.split_once('\n').map(|(_, rest)| rest)
 }
 
 /// The first lines that differ.

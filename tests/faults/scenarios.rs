@@ -168,7 +168,8 @@ pub fn restore_page_size(mode: Mode) -> Scenario {
     if mode == Mode::Wal {
         it.sandbox.use_wal();
     }
-    let mut scenario = Scenario::new(name(mode, "restore of another page size"), it, RESTORE);
+    let mut scenario = Scenario::new(name(mode, "restore of another page size"), it, RESTORE)
+        .changes_journal_mode();
     scenario.kept.push(wanted);
     scenario
 }

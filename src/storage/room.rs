@@ -1,0 +1,41 @@
+//! How much room is left, and where.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use crate::error::{Error, Result};
+
+/// Bytes that we may still write on the file system of `path`.
+pub fn free_bytes(path: &Path) -> Result<u64> {
+    let existing = path.ancestors().find(|p| p.exists()).unwrap_or(path);
+    let stat = rustix::fs::statvfs(existing)
+        .map_err(io::Error::from)
+        .map_err(Error::io("ask for the free space at", existing))?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// Whether two paths lie on the same file system.
+pub fn same_file_system(a: &Path, b: &Path) -> Result<bool> {
+    let device = |path: &Path| {
+        let existing = path.ancestors().find(|p| p.exists()).unwrap_or(path);
+        fs::metadata(existing)
+            .map(|meta| meta.dev())
+            .map_err(Error::io("look at", existing))
+    };
+    Ok(device(a)? == device(b)?)
+}
+
+/// Refuses with [`Error::DiskSpace`] where fewer than `needed_bytes` are free.
+pub fn require_free(path: &Path, needed_bytes: u64) -> Result<()> {
+    let free_bytes = free_bytes(path)?;
+    if free_bytes < needed_bytes {
+        return Err(Error::DiskSpace {
+            path: path.to_path_buf(),
+            needed_bytes,
+            free_bytes,
+        });
+    }
+    Ok(())
+}
