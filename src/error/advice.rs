@@ -107,6 +107,9 @@ impl Error {
                 .into(),
             Self::Sqlite { failure, .. } if failure.is_damage() => DAMAGED.into(),
             Self::Sqlite { failure, .. } if failure.is_denied() => DENIED.into(),
+            Self::Sqlite { failure, .. } if failure.needs_extension() => "The schema needs an extension of the application's that safestep does not have, so it cannot be checked here. \
+                 Nothing was changed. Drop what needs it, or migrate this database with the application's own means."
+                .into(),
             Self::Sqlite { failure, .. } if failure.is_full() => {
                 "Free some space on the database's disk and run the same command again.".into()
             }
@@ -174,10 +177,7 @@ fn io_hint(source: &io::Error) -> String {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             DENIED.into()
         }
-        io::ErrorKind::IsADirectory
-        | io::ErrorKind::NotADirectory
-        | io::ErrorKind::InvalidInput
-        | io::ErrorKind::FileTooLarge => {
+        _ if super::is_in_the_wrong_place(source) => {
             "Something else stands where this file or folder should be: correct the path, or move away what is there.".into()
         }
         _ => "Check the path and the disk; `safestep doctor` helps.".into(),
