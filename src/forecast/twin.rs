@@ -71,7 +71,7 @@ impl Twin {
         })
     }
 
-    /// Whether a loss is of something that was left out from the beginning: "index ix_own vanished …".
+    /// Whether a loss is of something that was left out from the beginning: `index ix_own vanished …`.
     pub(super) fn lacks(&self, loss: &Problem) -> bool {
         let lost = loss.message.split(' ').nth(1).unwrap_or_default();
         let is_of = |name: &str| {

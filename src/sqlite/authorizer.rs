@@ -141,21 +141,21 @@ pub(super) fn refusal(scope: Scope, action: &Action<'_>) -> Option<String> {
             Some("load_extension is not allowed".into())
         }
         _ if action.database.starts_with(VACUUM_DATABASE_PREFIX) => None,
-        // What they are called is all that the statements of the job itself would find.
-        sys::SQLITE_CREATE_TEMP_TABLE | sys::SQLITE_CREATE_VIEW | sys::SQLITE_CREATE_TEMP_VIEW => {
-            table_refusal(action.first)
-        }
-        // They would run with the job's own statements, when everything has been verified.
-        sys::SQLITE_CREATE_TRIGGER
-        | sys::SQLITE_CREATE_TEMP_TRIGGER
-        | sys::SQLITE_CREATE_INDEX
-        | sys::SQLITE_CREATE_TEMP_INDEX => table_refusal(action.second),
         sys::SQLITE_INSERT
         | sys::SQLITE_UPDATE
         | sys::SQLITE_DELETE
         | sys::SQLITE_DROP_TABLE
-        | sys::SQLITE_CREATE_TABLE => table_refusal(action.first),
-        sys::SQLITE_ALTER_TABLE => table_refusal(action.second),
+        | sys::SQLITE_CREATE_TABLE
+        // A name in the temporary database is what the statements of the job would find first.
+        | sys::SQLITE_CREATE_TEMP_TABLE
+        | sys::SQLITE_CREATE_VIEW
+        | sys::SQLITE_CREATE_TEMP_VIEW => table_refusal(action.first),
+        // Triggers and indexes on them would run with the job's own statements, when everything has been verified.
+        sys::SQLITE_ALTER_TABLE
+        | sys::SQLITE_CREATE_TRIGGER
+        | sys::SQLITE_CREATE_TEMP_TRIGGER
+        | sys::SQLITE_CREATE_INDEX
+        | sys::SQLITE_CREATE_TEMP_INDEX => table_refusal(action.second),
         _ => None,
     }
 }

@@ -508,6 +508,27 @@ fn manifests_that_lie_or_are_none_are_refused() {
     trial.finish();
 }
 
+/// It is what is bad that is refused, not another way of packing.
+#[test]
+fn an_archive_that_tar_has_packed_again_is_restored() {
+    let parts = Parts::new();
+    let packed = parts.sandbox.path("packed.tar.gz");
+    fs::write(&packed, &parts.archive).unwrap();
+    let folder = parts.sandbox.unpack(&packed, "again");
+    for format in ["gnu", "ustar"] {
+        let format = format!("--format={format}");
+        let members = ["manifest.json", "fastflow.db"];
+        let place = ["-czf", text(&packed), "-C", text(&folder), &format];
+        tool("tar", &[&place[..], &members[..]].concat());
+        parts
+            .sandbox
+            .run(&["restore", text(&packed), "--yes"])
+            .expect_code(0);
+        assert_eq!(parts.sandbox.query("SELECT username FROM users"), ["ann"]);
+        parts.sandbox.sql("DELETE FROM users");
+    }
+}
+
 #[test]
 fn what_an_archive_says_of_itself_cannot_steer_the_terminal() {
     let parts = Parts::new();
