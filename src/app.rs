@@ -8,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::{Cli, Output};
 use crate::command::{self, Outcome};
-use crate::config::{Config, Given};
+use crate::config::{self, Config, Given};
 use crate::error::{Error, Result};
 use crate::job::Context;
 use crate::logging;
@@ -79,6 +79,7 @@ fn execute(cli: &Cli) -> Outcome {
 }
 
 fn prepare(cli: &Cli) -> Result<(Config, tokio::runtime::Runtime)> {
+    config::require_text(&|name| std::env::var_os(name))?;
     let config = Config::resolve(&given(cli), &|name| std::env::var(name).ok())?;
     logging::start(&config.log_dir, cli.global.verbose);
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -1,15 +1,16 @@
 //! Where the settings come from: flags, then `SAFESTEP_*`, then `safestep.toml`, then `DATABASE_URL` or `DATA_DIR`,
 //! then `data/fastflow.db`. All environment variables are read here.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
 
 use crate::clock::parse_duration;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, toml_words};
 use crate::job::Settings;
-use crate::storage::{self, PathKind};
+use crate::storage;
 
 const DEFAULT_DATABASE: &str = "data/fastflow.db";
 const DEFAULT_MIGRATIONS: &str = "migrations";
@@ -18,6 +19,18 @@ const DEFAULT_LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 const DEFAULT_KEEP: usize = 10;
 const CONFIG_FILE: &str = "safestep.toml";
 const CONFIG_LIMIT_BYTES: u64 = 1024 * 1024;
+/// The environment variables that are read.
+const VARIABLES: [&str; 9] = [
+    "SAFESTEP_DATABASE",
+    "SAFESTEP_MIGRATIONS",
+    "SAFESTEP_BACKUPS",
+    "SAFESTEP_LOCK_TIMEOUT",
+    "SAFESTEP_KEEP",
+    "SAFESTEP_LOG_DIR",
+    "SAFESTEP_CONFIG",
+    "DATABASE_URL",
+    "DATA_DIR",
+];
 
 /// The settings as the command line gives them; what is missing comes from elsewhere.
 #[derive(Debug, Clone, Default)]
@@ -105,6 +118,18 @@ impl Config {
     }
 }
 
+/// Refuses variables that are no text: to pass over one would be to work on another database than was meant.
+pub fn require_text(env: &dyn Fn(&str) -> Option<OsString>) -> Result<()> {
+    let is_no_text = |name: &&&str| env(name).is_some_and(|value| value.to_str().is_none());
+    match VARIABLES.iter().find(is_no_text) {
+        None => Ok(()),
+        Some(name) => Err(usage(
+            format!("the environment variable {name} is not UTF-8"),
+            "Set it to a path or text in UTF-8, or unset it.",
+        )),
+    }
+}
+
 fn usage(message: impl Into<String>, hint: &str) -> Error {
     Error::Usage {
         message: message.into(),
@@ -159,9 +184,7 @@ fn read_file(given: &Given, env: &dyn Fn(&str) -> Option<String>) -> Result<File
         .or_else(|| env("SAFESTEP_CONFIG").map(PathBuf::from));
     let path = match named {
         Some(path) => path,
-        None if storage::kind(Path::new(CONFIG_FILE))? == PathKind::Missing => {
-            return Ok(File::default());
-        }
+        None if storage::is_absent(Path::new(CONFIG_FILE)) => return Ok(File::default()),
         None => CONFIG_FILE.into(),
     };
     let wrong = |message: String| {
@@ -170,10 +193,14 @@ fn read_file(given: &Given, env: &dyn Fn(&str) -> Option<String>) -> Result<File
             "The keys are database, migrations, backups, lock_timeout, keep and log_dir.",
         )
     };
-    let bytes =
-        storage::read_bounded(&path, CONFIG_LIMIT_BYTES).map_err(|e| wrong(e.to_string()))?;
+    let bytes = storage::read_bounded(&path, CONFIG_LIMIT_BYTES).map_err(|error| {
+        usage(
+            error.to_string(),
+            "This is the configuration file: correct --config or SAFESTEP_CONFIG, or what stands there.",
+        )
+    })?;
     let text = String::from_utf8(bytes).map_err(|_| wrong("is not UTF-8".into()))?;
-    let mut file: File = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+    let mut file: File = toml::from_str(&text).map_err(|error| wrong(toml_words(&error)))?;
     let folder = storage::folder_of(&path);
     for entry in [&mut file.migrations, &mut file.backups, &mut file.log_dir] {
         *entry = entry.take().map(|path| folder.join(path));
@@ -203,14 +230,30 @@ fn database_path(text: &str) -> Result<PathBuf> {
             "Give --database the path of a file.",
         ));
     }
+    if text == ":memory:" {
+        return Err(no_file(text));
+    }
     let Some((scheme, rest)) = text.split_once(':') else {
         return Ok(text.into());
     };
-    let base = scheme.split('+').next().unwrap_or(scheme);
-    if base != "sqlite" {
+    let scheme = scheme.to_ascii_lowercase();
+    let base = scheme.split('+').next().unwrap_or(&scheme);
+    if base == "file" {
+        return Err(usage(
+            format!("'{text}' is a URI of SQLite's own, which is not understood here"),
+            "Give the path of the file, or ./file:… if it is really called so.",
+        ));
+    }
+    // What is encrypted is no SQLite database, and its URL has a password.
+    let foreign = if scheme.ends_with("sqlcipher") {
+        &scheme
+    } else {
+        base
+    };
+    if foreign != "sqlite" {
         return if rest.starts_with("//") {
             Err(Error::ForeignUrl {
-                scheme: base.to_owned(),
+                scheme: foreign.to_owned(),
             })
         } else {
             Ok(text.into())
@@ -221,10 +264,7 @@ fn database_path(text: &str) -> Result<PathBuf> {
     let is_three_slashes = rest.starts_with("///");
     let path = if is_three_slashes { &path[1..] } else { path };
     if path.is_empty() || path == ":memory:" {
-        return Err(usage(
-            format!("'{text}' names no database file"),
-            "Give the path of a file: sqlite:///relative/path.db or sqlite:////absolute/path.db.",
-        ));
+        return Err(no_file(text));
     }
     let absolute = Path::new("/").join(path);
     if is_three_slashes && !Path::new(path).exists() && absolute.is_file() {
@@ -237,6 +277,13 @@ fn database_path(text: &str) -> Result<PathBuf> {
         ));
     }
     Ok(path.into())
+}
+
+fn no_file(text: &str) -> Error {
+    usage(
+        format!("'{text}' names no database file"),
+        "Give the path of a file: sqlite:///relative/path.db or sqlite:////absolute/path.db.",
+    )
 }
 
 #[cfg(test)]

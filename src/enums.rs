@@ -9,11 +9,11 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sqlx::{AssertSqlSafe, Row};
 
-use crate::error::{Error, Problem, Result};
+use crate::error::{Error, Problem, Result, toml_words};
 use crate::fault::{self, Point};
 use crate::schema::Schema;
 use crate::sqlite::{Connection, failure_of, quoted};
-use crate::storage::{self, PathKind};
+use crate::storage;
 
 const FILE_LIMIT_BYTES: u64 = 1024 * 1024;
 /// More distinct wrong values than this in one column are no misspelt enum.
@@ -81,16 +81,17 @@ impl EnumMap {
     /// [`Error::Migrations`], since the file belongs to the migrations.
     pub fn read(folder: &Path) -> Result<Self> {
         let path = folder.join("enums.toml");
-        if storage::kind(&path)? == PathKind::Missing {
+        if storage::is_absent(&path) {
             return Ok(Self::default());
         }
         let complain = |message: String| Error::Migrations {
             folder: folder.to_path_buf(),
             problems: vec![Problem::new("enums.toml", message)],
         };
-        let bytes = storage::read_bounded(&path, FILE_LIMIT_BYTES)?;
+        let bytes = storage::read_bounded(&path, FILE_LIMIT_BYTES)
+            .map_err(|error| complain(error.to_string()))?;
         let text = String::from_utf8(bytes).map_err(|_| complain("is not UTF-8".into()))?;
-        let map: Self = toml::from_str(&text).map_err(|error| complain(error.to_string()))?;
+        let map: Self = toml::from_str(&text).map_err(|error| complain(toml_words(&error)))?;
         let problems = map.problems();
         if problems.is_empty() {
             Ok(map)

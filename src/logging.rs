@@ -60,6 +60,8 @@ impl LazyFiles {
 
     fn open(&self) -> Option<RollingFileAppender> {
         storage::make_folder(&self.folder).ok()?;
+        // Where it cannot be read, the appender would complain on standard error.
+        storage::list(&self.folder).ok()?;
         RollingFileAppender::builder()
             .rotation(Rotation::DAILY)
             .filename_prefix("safestep")

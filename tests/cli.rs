@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use serde_json::Value;
-use support::{Run, Sandbox, files_ending, query, text, tool};
+use support::{Run, Sandbox, files_ending, query, text};
 
 /// Every file below a folder with its bytes and its time.
 fn everything(folder: &Path) -> BTreeMap<String, (Vec<u8>, SystemTime)> {
@@ -61,42 +61,6 @@ fn a_missing_database_is_exit_code_4_with_a_hint_about_the_volume_and_nothing_is
         0,
         "nothing is left beside it"
     );
-}
-
-#[test]
-fn what_is_no_database_is_exit_code_4_and_stays_as_it_is() {
-    let sandbox = Sandbox::new();
-    let at = |name: &str| sandbox.path(&format!("data/{name}"));
-    fs::create_dir(at("folder")).unwrap();
-    tool("mkfifo", &[text(&at("pipe"))]);
-    fs::write(at("empty"), b"").unwrap();
-    fs::write(at("garbage"), [0x55; 9000]).unwrap();
-    fs::write(at("short"), b"SQLite format 3\0").unwrap();
-    for (name, part) in [
-        ("folder", "it is a folder"),
-        ("pipe", "no regular file"),
-        ("empty", "empty"),
-        ("garbage", "file is not a database"),
-        ("short", "file is not a database"),
-    ] {
-        let run = sandbox.run(&["run", "-d", text(&at(name))]).expect_code(4);
-        assert!(
-            run.stderr.contains(part) && run.stderr.contains(name),
-            "{name}: {}",
-            run.stderr
-        );
-        assert!(
-            run.stderr.contains("The database was not touched"),
-            "{name}: {}",
-            run.stderr
-        );
-        sandbox
-            .run(&["current", "-d", text(&at(name))])
-            .expect_code(4);
-    }
-    assert_eq!(fs::read(at("garbage")).unwrap(), [0x55; 9000]);
-    assert_eq!(fs::metadata(at("empty")).unwrap().len(), 0);
-    assert!(sandbox.archives().is_empty());
 }
 
 #[test]

@@ -4,13 +4,19 @@
 
 #[path = "hostile/archives.rs"]
 mod archives;
+#[path = "hostile/configuration.rs"]
+mod configuration;
 #[path = "hostile/damage.rs"]
 mod damage;
 #[path = "hostile/databases.rs"]
 mod databases;
+#[path = "hostile/folder.rs"]
+mod folder;
 #[path = "hostile/golden.rs"]
 #[allow(unreachable_pub)]
 mod golden;
+#[path = "hostile/migrations.rs"]
+mod migrations;
 mod support;
 #[path = "hostile/trial.rs"]
 #[allow(unreachable_pub)]

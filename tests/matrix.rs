@@ -175,7 +175,7 @@ async fn a_new_conflict_clause_drops_no_rows() {
         "NOT NULL ON CONFLICT IGNORE DEFAULT 'x'",
     ] {
         let of = async |column: &str| {
-            Blueprint::of_script(&make(column))
+            Blueprint::of_script(&make(column), &Interrupt::default())
                 .await
                 .expect("a connection")
                 .expect("a schema")
@@ -264,7 +264,7 @@ async fn odd_tables_are_made_anew_with_every_value() {
     for (schema, rows, question) in ODD {
         let texts = (schema.replace("{}", ""), schema.replace("{}", "NOT NULL"));
         let of = async |script: &str| {
-            Blueprint::of_script(script)
+            Blueprint::of_script(script, &Interrupt::default())
                 .await
                 .expect("a connection")
                 .expect("a schema")

@@ -15,6 +15,25 @@ const ID_LENGTH: usize = 8;
 /// Revisions are numbers or short words.
 const WORD_LIMIT: usize = 64;
 
+/// Refuses what another version of the format may mean otherwise.
+pub(super) fn require_format(value: &serde_json::Value) -> std::result::Result<(), String> {
+    let version = value.get("format_version");
+    let number = version.and_then(serde_json::Value::as_u64);
+    let known = Some(u64::from(FORMAT_VERSION));
+    if number == known {
+        return Ok(());
+    }
+    let newer = if number > known {
+        "; a newer safestep made it, and can use it"
+    } else {
+        ""
+    };
+    Err(format!(
+        "its format version is {}, this program reads {FORMAT_VERSION}{newer}",
+        version.map_or_else(|| "missing".into(), ToString::to_string)
+    ))
+}
+
 /// Why a backup was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -85,19 +104,7 @@ impl Manifest {
         };
         let value: serde_json::Value = serde_json::from_slice(text)
             .map_err(|error| refuse(format!("its manifest cannot be read: {error}")))?;
-        let version = value.get("format_version");
-        let number = version.and_then(serde_json::Value::as_u64);
-        if number != Some(u64::from(FORMAT_VERSION)) {
-            let newer = if number > Some(u64::from(FORMAT_VERSION)) {
-                "; a newer safestep made it, and can use it"
-            } else {
-                ""
-            };
-            return Err(refuse(format!(
-                "its format version is {}, this program reads {FORMAT_VERSION}{newer}",
-                version.map_or_else(|| "missing".into(), ToString::to_string)
-            )));
-        }
+        require_format(&value).map_err(refuse)?;
         let manifest: Self = serde_json::from_value(value)
             .map_err(|error| refuse(format!("its manifest cannot be read: {error}")))?;
         manifest.check().map_err(refuse)?;

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::RECORD;
-use super::manifest::{FORMAT_VERSION, Manifest};
+use super::manifest::{FORMAT_VERSION, Manifest, require_format};
 use crate::clock::Stamp;
 use crate::error::{Error, Result};
 use crate::fault::{self, Point};
@@ -101,20 +101,17 @@ impl JobRecord {
             Error::Io { source, .. } => unusable(source.to_string()),
             other => other,
         })?;
-        let record: Self =
+        let value: serde_json::Value =
             serde_json::from_slice(&bytes).map_err(|error| unusable(error.to_string()))?;
+        require_format(&value).map_err(unusable)?;
+        let record: Self =
+            serde_json::from_value(value).map_err(|error| unusable(error.to_string()))?;
         record.check(path).map_err(unusable)?;
         Ok(record)
     }
 
     /// The names of its files are made of it: they must be those beside it.
     fn check(&self, path: &Path) -> std::result::Result<(), String> {
-        if self.format_version != FORMAT_VERSION {
-            return Err(format!(
-                "its format version is {}, this program reads {FORMAT_VERSION}",
-                self.format_version
-            ));
-        }
         if storage::name_of(path) != format!("{}{RECORD}", self.stem) {
             return Err(format!("it is the record of '{}'", self.stem));
         }

@@ -12,6 +12,7 @@ const DENIED: &str = "safestep must run as the user that owns the database, and 
 impl Error {
     /// What to do next.
     #[must_use]
+    #[allow(clippy::too_many_lines)] // one short arm a failure
     pub fn hint(&self) -> String {
         match self {
             Self::Usage { hint, .. } => hint.clone(),
@@ -110,6 +111,9 @@ impl Error {
                 .into(),
             Self::Sqlite { failure, .. } if failure.is_damage() => DAMAGED.into(),
             Self::Sqlite { failure, .. } if failure.is_denied() => DENIED.into(),
+            Self::Sqlite { failure, .. } if failure.needs_extension() => "The schema needs an extension of the application's that safestep does not have, so it cannot be checked here. \
+                 Nothing was changed. Drop what needs it, or migrate this database with the application's own means."
+                .into(),
             Self::Sqlite { failure, .. } if failure.is_full() => {
                 "Free some space on the database's disk and run the same command again.".into()
             }
@@ -177,10 +181,7 @@ fn io_hint(source: &io::Error) -> String {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             DENIED.into()
         }
-        io::ErrorKind::IsADirectory
-        | io::ErrorKind::NotADirectory
-        | io::ErrorKind::InvalidInput
-        | io::ErrorKind::FileTooLarge => {
+        _ if super::is_in_the_wrong_place(source) => {
             "Something else stands where this file or folder should be: correct the path, or move away what is there.".into()
         }
         _ => "Check the path and the disk; `safestep doctor` helps.".into(),

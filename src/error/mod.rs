@@ -67,6 +67,24 @@ impl SqliteFailure {
         matches!(self.primary(), 3 | 8 | 14)
     }
 
+    /// The schema uses a module, collation or function of the application's, which is not there (`SQLITE_ERROR_MISSING_COLLSEQ`;
+    /// the others have no code of their own).
+    #[must_use]
+    pub fn needs_extension(&self) -> bool {
+        let begins = |words| self.message.starts_with(words);
+        self.code == 257
+            || (self.primary() == 1
+                && (begins("no such module")
+                    || begins("no such function")
+                    || begins("unknown function")))
+    }
+
+    /// It is no database, or of a format that this SQLite does not know; that one has no code of its own.
+    #[must_use]
+    pub fn is_no_database(&self) -> bool {
+        self.primary() == 26 || (self.primary() == 1 && self.message == "unsupported file format")
+    }
+
     /// The file is damaged or no database at all (`SQLITE_CORRUPT`, `SQLITE_NOTADB`).
     #[must_use]
     pub fn is_damage(&self) -> bool {
@@ -357,6 +375,18 @@ impl Error {
     }
 }
 
+/// What is wrong with a TOML text, with the line at fault unless that is a long one.
+#[must_use]
+pub fn toml_words(error: &toml::de::Error) -> String {
+    const READABLE_BYTES: usize = 600;
+    let words = error.to_string();
+    if words.len() > READABLE_BYTES {
+        error.message().to_owned()
+    } else {
+        words.trim_end().to_owned()
+    }
+}
+
 fn io_exit_code(source: &io::Error) -> u8 {
     match source.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => 75,
@@ -376,6 +406,7 @@ fn is_in_the_wrong_place(source: &io::Error) -> bool {
                 | Kind::ReadOnlyFilesystem
                 | Kind::NotADirectory
                 | Kind::IsADirectory
+                | Kind::AlreadyExists
                 | Kind::InvalidFilename
                 | Kind::InvalidInput
                 | Kind::FileTooLarge
@@ -385,7 +416,11 @@ fn is_in_the_wrong_place(source: &io::Error) -> bool {
 fn sqlite_exit_code(failure: &SqliteFailure) -> u8 {
     if failure.is_busy() || failure.is_full() {
         75
-    } else if failure.is_damage() || failure.needs_rollback() || failure.is_denied() {
+    } else if failure.is_damage()
+        || failure.needs_rollback()
+        || failure.is_denied()
+        || failure.needs_extension()
+    {
         4
     } else {
         1

@@ -52,7 +52,7 @@ pub async fn forecast(live: &mut Connection, plan: &Plan<'_>, enums: &EnumMap) -
         copied_bytes: 0,
         database_bytes: facts.size_bytes(),
     };
-    let missing = twin.missing.drain(..).map(Finding::may);
+    let missing = twin.missing.iter().cloned().map(Finding::may);
     looker.forecast.findings.extend(missing);
     for step in &plan.steps {
         if looker.forecast.failure.is_none() {
@@ -244,7 +244,8 @@ impl Looker {
                 None => self.unknown_rows(&table, declared),
             }
         }
-        let problems = undeclared_losses(&self.before, &after, &self.footprints);
+        let mut problems = undeclared_losses(&self.before, &after, &self.footprints);
+        problems.retain(|problem| !twin.lacks(problem));
         let found = problems.into_iter().map(Finding::fails);
         self.forecast.findings.extend(found);
         Ok(())

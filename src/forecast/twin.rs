@@ -71,6 +71,16 @@ impl Twin {
         })
     }
 
+    /// Whether a loss is of something that was left out from the beginning: `index ix_own vanished …`.
+    pub(super) fn lacks(&self, loss: &Problem) -> bool {
+        let lost = loss.message.split(' ').nth(1).unwrap_or_default();
+        let is_of = |name: &str| {
+            let rest = lost.strip_prefix(name);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        self.missing.iter().any(|problem| is_of(&problem.subject))
+    }
+
     /// Runs a file, as the job would; the failure is one that the job would end with.
     pub(super) async fn try_file(
         &mut self,

@@ -78,12 +78,32 @@ pub enum Kind {
     Null,
 }
 
+/// SQLite itself has no limit for parentheses; what is made of them here is walked by recursion.
+const DEEPEST: usize = 100;
+
+/// How deeply parentheses are nested.
+fn depth(sql: &str) -> Result<usize> {
+    let (mut now, mut deepest) = (0_usize, 0);
+    for word in words(sql)? {
+        match word.canonical.as_str() {
+            "(" => now += 1,
+            ")" => now = now.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(now);
+    }
+    Ok(deepest)
+}
+
 impl TableText {
     /// Reads a CREATE TABLE statement.
     ///
     /// # Errors
     /// [`NotUnderstood`] where it is none.
     pub fn parse(sql: &str) -> Result<Self> {
+        if depth(sql)? > DEEPEST {
+            return Err(not_understood("its parentheses are nested too deeply"));
+        }
         let bump = Bump::new();
         let mut parser = Parser::new(&bump, sql.as_bytes());
         let Some(Cmd::Stmt(Stmt::CreateTable { tbl_name, body, .. })) =

@@ -32,6 +32,7 @@ pub async fn backup(context: Context<'_>, report: &mut Report) -> Result<()> {
 
 async fn go(context: &Context<'_>, phases: &mut Phases<'_>, report: &mut Report) -> Result<()> {
     context.require_content()?;
+    refuse_damage(context).await?;
     phases.begin("job lock", report);
     let _lock = context.job_lock().await?;
     let _catalog = context.catalog_lock().await?;
@@ -60,6 +61,21 @@ async fn go(context: &Context<'_>, phases: &mut Phases<'_>, report: &mut Report)
         .catalog()
         .prune(context.settings.keep, made)
         .map(|_| ())
+}
+
+/// Before anything opens the database to write: the last such connection to close would copy a WAL into the file that is not
+/// its own, too. A hot journal is no damage.
+async fn refuse_damage(context: &Context<'_>) -> Result<()> {
+    let opened = Connection::open(context.database(), Access::ReadOnly, context.interrupt).await;
+    let Ok(mut connection) = opened else {
+        return Ok(());
+    };
+    let facts = FileFacts::read(&mut connection).await;
+    connection.close().await?;
+    match facts {
+        Err(error @ (Error::NotADatabase { .. } | Error::Corrupt { .. })) => Err(error),
+        _ => Ok(()),
+    }
 }
 
 async fn take(

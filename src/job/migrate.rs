@@ -79,9 +79,7 @@ async fn go(run: &mut Run<'_>) -> Result<()> {
             return draft::create(run, goal).await;
         }
     }
-    if !context.settings.create_if_missing {
-        context.require_content()?;
-    }
+    context.require_content()?;
     run.phase("look");
     if context.catalog().is_settled()? && look(run).await?.is_some_and(|look| look.done) {
         return Ok(());

@@ -35,6 +35,8 @@ pub use report::{Applied, BackupSummary, Phase, Report};
 pub use restore::restore;
 pub use task::{Goal, Stamp};
 
+const SMALLEST_PAGE_BYTES: u64 = 512;
+
 /// What every job needs to know.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -131,16 +133,26 @@ impl Context<'_> {
         }
     }
 
-    /// As [`Self::require_database`], and refuses an empty file, which SQLite takes for a database without a table.
+    /// As [`Self::require_database`], and refuses a file that is empty, unless a new database is to be built in it, or too
+    /// small: SQLite takes both for a database without a table.
     pub(crate) fn require_content(&self) -> Result<()> {
         self.require_database()?;
-        if storage::kind(self.database())? != PathKind::File(0) {
-            return Ok(());
-        }
+        let detail = match storage::kind(self.database())? {
+            PathKind::File(0) if self.settings.create_if_missing => return Ok(()),
+            PathKind::File(0) => {
+                "the file is empty (--create-if-missing would build a new database in it)"
+                    .to_owned()
+            }
+            PathKind::File(bytes @ ..SMALLEST_PAGE_BYTES) => {
+                format!(
+                    "it has {bytes} bytes, and no database has fewer than {SMALLEST_PAGE_BYTES}"
+                )
+            }
+            _ => return Ok(()),
+        };
         Err(Error::NotADatabase {
             path: self.database().to_path_buf(),
-            detail: "the file is empty (--create-if-missing would build a new database in it)"
-                .into(),
+            detail,
         })
     }
 

@@ -6,7 +6,7 @@ use super::report::Report;
 use super::restore::{Source, put_over};
 use super::{Context, draft, keep};
 use crate::catalog::{JobKind, JobRecord, Outcome, discard_database};
-use crate::error::{Problem, Result};
+use crate::error::{Error, Problem, Result};
 use crate::fault::{self, Point};
 use crate::history::{self, History};
 use crate::migration::{Migrations, version_name};
@@ -152,7 +152,8 @@ async fn undo_non_transactional(
     record: &JobRecord,
     report: &mut Report,
 ) -> Result<(&'static str, String)> {
-    let snapshot = context.catalog().slot_of(record).snapshot();
+    let slot = context.catalog().slot_of(record);
+    let snapshot = slot.snapshot();
     let mut live =
         Connection::open(context.database(), Access::Exclusive, context.interrupt).await?;
     sqlite::begin(
@@ -165,6 +166,17 @@ async fn undo_non_transactional(
     .await?;
     fault::reach(Point::RecoveryJudged);
     let complete = is_complete(&mut live, migrations, record).await;
+    if !complete && !snapshot.exists() {
+        sqlite::rollback(&mut live).await?;
+        live.close().await?;
+        return Err(Error::RecordUnusable {
+            record: slot.record(),
+            reason: format!(
+                "its job was cut short halfway, and its snapshot {} is gone",
+                snapshot.display()
+            ),
+        });
+    }
     let unchanged = !complete
         && sqlite::pages_available(&mut live).await?
         && sqlite::digest_live(&mut live).await? == sqlite::digest_file(&snapshot)?;

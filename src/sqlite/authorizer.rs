@@ -128,7 +128,7 @@ pub(super) fn refusal(scope: Scope, action: &Action<'_>) -> Option<String> {
              with the line '-- no-transaction'",
             action.first
         )),
-        sys::SQLITE_SAVEPOINT if action.second.starts_with("safestep") => {
+        sys::SQLITE_SAVEPOINT if action.second.to_ascii_lowercase().starts_with("safestep") => {
             Some("savepoints named safestep… belong to the job".into())
         }
         // VACUUM attaches a nameless temporary database for itself.
@@ -145,8 +145,17 @@ pub(super) fn refusal(scope: Scope, action: &Action<'_>) -> Option<String> {
         | sys::SQLITE_UPDATE
         | sys::SQLITE_DELETE
         | sys::SQLITE_DROP_TABLE
-        | sys::SQLITE_CREATE_TABLE => table_refusal(action.first),
-        sys::SQLITE_ALTER_TABLE => table_refusal(action.second),
+        | sys::SQLITE_CREATE_TABLE
+        // A name in the temporary database is what the statements of the job would find first.
+        | sys::SQLITE_CREATE_TEMP_TABLE
+        | sys::SQLITE_CREATE_VIEW
+        | sys::SQLITE_CREATE_TEMP_VIEW => table_refusal(action.first),
+        // Triggers and indexes on them would run with the job's own statements, when everything has been verified.
+        sys::SQLITE_ALTER_TABLE
+        | sys::SQLITE_CREATE_TRIGGER
+        | sys::SQLITE_CREATE_TEMP_TRIGGER
+        | sys::SQLITE_CREATE_INDEX
+        | sys::SQLITE_CREATE_TEMP_INDEX => table_refusal(action.second),
         _ => None,
     }
 }
@@ -219,6 +228,21 @@ mod tests {
     }
 
     #[test]
+    fn savepoints_of_the_job_are_its_own_however_they_are_written() {
+        let judged = |name| {
+            judge(
+                Scope::Transactional,
+                sys::SQLITE_SAVEPOINT,
+                "ROLLBACK",
+                name,
+            )
+        };
+        assert!(judged("safestep_job").is_some());
+        assert!(judged("SAFESTEP_Job").is_some());
+        assert_eq!(judged("mine"), None);
+    }
+
+    #[test]
     fn pragmas_that_outlive_the_transaction_are_refused_inside_it() {
         for name in [
             "journal_mode",
@@ -265,6 +289,25 @@ mod tests {
                 assert!(judge(Scope::Transactional, code, table, "").is_some());
             }
             assert_eq!(judge(Scope::Transactional, code, "users", ""), None);
+        }
+    }
+
+    #[test]
+    fn nothing_of_a_migration_may_run_with_what_the_job_writes_into_them() {
+        for code in [
+            sys::SQLITE_CREATE_TRIGGER,
+            sys::SQLITE_CREATE_TEMP_TRIGGER,
+            sys::SQLITE_CREATE_INDEX,
+        ] {
+            for table in HISTORY_TABLES {
+                assert!(judge(Scope::Transactional, code, "mine", table).is_some());
+            }
+            assert_eq!(judge(Scope::Transactional, code, "mine", "users"), None);
+        }
+        for code in [sys::SQLITE_CREATE_TEMP_TABLE, sys::SQLITE_CREATE_TEMP_VIEW] {
+            let named = |name| judge(Scope::NonTransactional, code, name, "");
+            assert!(named("Alembic_Version").is_some());
+            assert_eq!(named("scratch"), None);
         }
     }
 }

@@ -60,12 +60,10 @@ impl FileFacts {
 fn as_damage(connection: &Connection, error: Error) -> Error {
     let path = connection.path().to_path_buf();
     match error {
-        Error::Sqlite { failure, .. } if failure.primary() == libsqlite3_sys::SQLITE_NOTADB => {
-            Error::NotADatabase {
-                path,
-                detail: failure.message,
-            }
-        }
+        Error::Sqlite { failure, .. } if failure.is_no_database() => Error::NotADatabase {
+            path,
+            detail: failure.message,
+        },
         Error::Sqlite { failure, .. } if failure.is_damage() => Error::Corrupt {
             path,
             findings: vec![failure.to_string()],
@@ -84,7 +82,13 @@ pub async fn quick_check(connection: &mut Connection) -> Result<Vec<String>> {
         }
         other => other?,
     };
-    let findings: Vec<String> = rows.iter().filter_map(|row| row.try_get(0).ok()).collect();
+    let texts: Vec<String> = rows.iter().filter_map(|row| row.try_get(0).ok()).collect();
+    let findings: Vec<String> = texts
+        .iter()
+        .flat_map(|text| text.lines())
+        .filter(|line| !line.starts_with("***"))
+        .map(str::to_owned)
+        .collect();
     Ok(if findings == ["ok"] {
         Vec::new()
     } else {

@@ -152,7 +152,7 @@ fn locked(connection: &Connection, deadline: Deadline) -> Error {
 }
 
 fn classify(connection: &Connection, doing: &str, failure: SqliteFailure) -> Error {
-    if failure.primary() == libsqlite3_sys::SQLITE_NOTADB {
+    if failure.is_no_database() {
         return Error::NotADatabase {
             path: connection.path().to_path_buf(),
             detail: failure.message,

@@ -65,6 +65,12 @@ pub fn kind(path: &Path) -> Result<PathKind> {
     }
 }
 
+/// Whether nothing stands at `path`, not even a link that leads nowhere.
+#[must_use]
+pub fn is_absent(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+}
+
 /// The absolute path with links resolved. The last part need not exist.
 pub fn absolute(path: &Path) -> Result<PathBuf> {
     if let Ok(real) = fs::canonicalize(path) {

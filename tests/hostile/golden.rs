@@ -3,6 +3,19 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::support::full;
+
+/// Whether the texts are to be written anew.
+fn is_blessing() -> bool {
+    std::env::var_os("SAFESTEP_TEST_BLESS").is_some_and(|value| value == "1")
+}
+
+/// All cases in the full run, else one in so many.
+pub fn chosen<T>(cases: impl IntoIterator<Item = T>, one_in: usize) -> Vec<T> {
+    let step = if full() || is_blessing() { 1 } else { one_in };
+    cases.into_iter().step_by(step).collect()
+}
+
 /// What the cases of one group said, in order.
 pub struct Golden {
     path: PathBuf,
@@ -38,11 +51,14 @@ impl Golden {
     /// Compares it with the file, or writes the file.
     #[track_caller]
     pub fn compare(self) {
-        if std::env::var_os("SAFESTEP_TEST_BLESS").is_some_and(|value| value == "1") {
+        if is_blessing() {
             fs::write(&self.path, &self.text).unwrap();
             return;
         }
-        let expected = fs::read_to_string(&self.path).unwrap_or_default();
+        let mut expected = fs::read_to_string(&self.path).unwrap_or_default();
+        if !full() {
+            expected = only(&expected, &cases(&self.text));
+        }
         let differs = expected
             .lines()
             .zip(self.text.lines())
@@ -56,6 +72,27 @@ impl Golden {
             self.text
         );
     }
+}
+
+/// The cases of a text, each with its heading.
+fn cases(text: &str) -> Vec<&str> {
+    let mut cases: Vec<&str> = text.split("\n## ").map(str::trim_end).collect();
+    if let Some(first) = cases.first_mut() {
+        *first = first.trim_start_matches("## ");
+    }
+    cases
+}
+
+/// The cases of `all` whose heading is one of these'.
+fn only(all: &str, chosen: &[&str]) -> String {
+    let heading = |case: &str| case.lines().next().map(str::to_owned);
+    let chosen: Vec<_> = chosen.iter().map(|case| heading(case)).collect();
+    let kept: Vec<String> = cases(all)
+        .into_iter()
+        .filter(|case| chosen.contains(&heading(case)))
+        .map(|case| format!("## {case}\n"))
+        .collect();
+    kept.join("\n")
 }
 
 /// Ids, times, digests, sizes and numbers of processes, which differ from run to run, replaced by what they are.

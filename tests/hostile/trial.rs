@@ -40,7 +40,10 @@ pub fn unsound(run: &Run) -> Option<&'static str> {
     match run.code {
         -1 => Some("killed by a signal, or after half a minute"),
         101 => Some("a panic"),
-        1 => Some("exit code 1, where there is a better one"),
+        // A disk that fails is the one thing that nobody expects.
+        1 if !run.stderr.contains("disk I/O error") => {
+            Some("exit code 1, where there is a better one")
+        }
         _ if run.stderr.contains("panicked") => Some("a panic in a thread"),
         _ => None,
     }
@@ -151,15 +154,15 @@ impl Trial {
 
 /// What a person would read; of what the doctor says only what is not well.
 fn words(name: &str, run: &Run) -> String {
-    if name == "backups show" && run.code == 0 {
-        return "(shown)\n".into();
-    }
     if name == "backups list" {
         let unusable = run
             .stdout
             .lines()
             .filter(|line| line.starts_with("UNUSABLE"));
         return unusable.map(|line| format!("{line}\n")).collect::<String>() + &run.stderr;
+    }
+    if run.code == 0 && !name.contains("doctor") {
+        return "(worked)\n".into();
     }
     if !name.contains("doctor") {
         return format!("{}{}", run.stdout, run.stderr);
