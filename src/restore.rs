@@ -269,15 +269,18 @@ impl Restorer<'_> {
     }
 
     /// The third way: the live file is missing or no database. Its WAL and journal belong to what is thrown away; left
-    /// in place they would be replayed into the new file.
+    /// in place they would be replayed into the new file, and so they are gone for good before that has its name. It is
+    /// in the journal mode that is wanted from the beginning.
     pub fn replace_file(&self, database: &Path, ownership: Ownership) -> Result<Proof> {
         let draft = storage::sibling(database, ".safestep-restore");
         storage::remove(&draft)?;
         storage::copy_durably(&self.snapshot, &draft)?;
+        sqlite::set_mode_of_file(&draft, self.journal_mode == "wal")?;
         storage::set_ownership(&draft, ownership)?;
         for sidecar in ["-wal", "-shm", "-journal"] {
             storage::remove(&storage::sibling(database, sidecar))?;
         }
+        storage::sync_folder_of(database)?;
         storage::replace_with(&draft, database)?;
         let expected = sqlite::digest_file(&self.snapshot)?;
         let found = sqlite::digest_file(database)?;

@@ -13,9 +13,6 @@ use crate::storage;
 
 /// Kept free beside what we write ourselves, so that the application can go on.
 const HEADROOM_BYTES: u64 = 16 * 1024 * 1024;
-/// File-format version numbers in the header: 1 is rollback journal, 2 is WAL
-/// (<https://www.sqlite.org/fileformat2.html#file_format_version_numbers>).
-const ROLLBACK_JOURNAL_MODE: (u64, [u8; 2]) = (18, [1, 1]);
 
 /// What a snapshot is to be taken of, and why.
 #[derive(Debug, Clone)]
@@ -113,8 +110,7 @@ async fn copy(
     let mut target = Connection::open(path, Access::Scratch, interrupt).await?;
     sqlite::copy(source, &mut target, deadline, interrupt, monitor).await?;
     target.close().await?;
-    let (offset, bytes) = ROLLBACK_JOURNAL_MODE;
-    storage::patch(path, offset, &bytes)?;
+    sqlite::set_mode_of_file(path, false)?;
     storage::sync_file(path)?;
     storage::sync_folder_of(path)
 }

@@ -135,7 +135,7 @@ async fn over_live_or_in_place(
                 mode: 0o600,
                 ..backup.manifest.ownership
             };
-            replace(context, backup, restorer, ownership).await
+            replace(context, backup, restorer, ownership)
         }
         Err(Error::NotADatabase { .. } | Error::Corrupt { .. }) => {
             phases.begin("restore", report);
@@ -150,28 +150,24 @@ async fn over_live_or_in_place(
                 ),
             ));
             let ownership = storage::ownership(context.database())?;
-            replace(context, backup, restorer, ownership).await
+            replace(context, backup, restorer, ownership)
         }
         Err(other) => Err(other),
     }
 }
 
 /// A new file in the journal mode that the database was in.
-async fn replace(
+fn replace(
     context: &Context<'_>,
     backup: &Backup,
     restorer: &Restorer<'_>,
     ownership: Ownership,
 ) -> Result<Proof> {
-    let proof = restorer.replace_file(context.database(), ownership)?;
-    if backup.manifest.journal_mode == "wal" {
-        let mut live =
-            Connection::open(context.database(), Access::ReadWrite, context.interrupt).await?;
-        live.run("go back to WAL mode", "PRAGMA journal_mode = WAL")
-            .await?;
-        live.close().await?;
-    }
-    Ok(proof)
+    let mut restorer = restorer.clone();
+    restorer
+        .journal_mode
+        .clone_from(&backup.manifest.journal_mode);
+    restorer.replace_file(context.database(), ownership)
 }
 
 /// The live database, with its first page proven readable; `None` where there is no file.

@@ -21,7 +21,7 @@ pub use inspect::{FileFacts, OF_APPLICATION, has_table, quick_check, quoted, sql
 pub use interrupt::Interrupt;
 pub use pages::{
     ContentDigest, Layout, PagesWritten, available as pages_available, digest_file, digest_live,
-    hex, live_layout, restore_pages,
+    hex, live_layout, restore_pages, set_mode_of_file,
 };
 pub use script::{Ran, ScriptDone, ScriptFailure, Walk, excerpt, run_script};
 pub use transaction::{Begin, begin, begin_reading, commit, leave_wal, rollback};

@@ -27,6 +27,16 @@ const PENDING_BYTE: u64 = 0x4000_0000;
 /// SQLite's version.
 const VOLATILE: [std::ops::Range<usize>; 4] = [18..20, 24..28, 40..44, 92..100];
 
+/// Where page 1 says how the file is written: 1 is rollback journal, 2 is WAL
+/// (<https://www.sqlite.org/fileformat2.html#file_format_version_numbers>).
+const FORMAT_VERSIONS_OFFSET: u64 = 18;
+
+/// Puts a database file that nobody has open into WAL or rollback-journal mode. The caller syncs it.
+pub fn set_mode_of_file(path: &Path, is_wal: bool) -> Result<()> {
+    let version = if is_wal { 2 } else { 1 };
+    storage::patch(path, FORMAT_VERSIONS_OFFSET, &[version; 2])
+}
+
 /// Bytes in hexadecimal.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
