@@ -37,10 +37,11 @@ impl SqliteFailure {
         matches!(self.primary(), 5 | 6)
     }
 
-    /// The disk is full (`SQLITE_FULL`).
+    /// The disk is full (`SQLITE_FULL`; `SQLITE_IOERR_SHMSIZE` where not even the WAL's index fits).
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.primary() == 13
+        const IOERR_SHMSIZE: i32 = 10 | (19 << 8);
+        self.primary() == 13 || self.code == IOERR_SHMSIZE
     }
 
     /// Stopped by an interrupt (`SQLITE_INTERRUPT`).

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::backup::revision;
-use super::keep::{self, Keeping};
+use super::keep::{self, Keeping, Raw};
 use super::report::Report;
 use super::{Context, Phases};
 use crate::catalog::{self, Backup, JobKind, Outcome, Purpose, discard_database};
@@ -70,9 +70,8 @@ async fn go(
     report.proof = Some(restored?);
     close_interrupted(context)?;
     let used = storage::absolute(&backup.path)?;
-    catalog
-        .prune(context.settings.keep, Some(&used))
-        .map(|_| ())
+    keep::prune(context, Some(&used), report);
+    Ok(())
 }
 
 fn warn_of_another_source(context: &Context<'_>, backup: &Backup, report: &mut Report) {
@@ -263,8 +262,9 @@ pub(super) async fn put_over(
         "failed"
     };
     let outcome = Outcome::now(word, restored.as_ref().err());
-    record.close(&safety.slot.record(), outcome)?;
-    keep::settle(keeping, &safety, context.interrupt, report).await?;
+    keep::close(record, &safety.slot.record(), outcome, report);
+    let raw = (&safety, Raw::Goes);
+    keep::settle(keeping, raw, context.interrupt, report).await;
     restored
 }
 

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::support::text;
 use super::support::drill::Drill;
+use super::support::{self, text};
 
 const INSIDE: &str = "SAFESTEP_TEST_INSIDE";
 pub const PAGE: u64 = 4096;
@@ -99,9 +99,11 @@ impl<'d> Small<'d> {
     pub fn reset(&self, free_bytes: u64) {
         self.make_room();
         self.drill.reset();
-        let size = used(&self.path()) + free_bytes;
-        self.remount(&format!("size={size}"));
-        assert_eq!(free(&self.path()), free_bytes);
+        // What was removed is not always given back at once.
+        support::wait_until("a disk of that size", || {
+            let size = used(&self.path()) + free_bytes;
+            self.try_remount(&format!("size={size}")) && free(&self.path()) == free_bytes
+        });
     }
 
     /// The saved state, with this many inodes free.
@@ -122,8 +124,16 @@ impl<'d> Small<'d> {
     }
 
     fn remount(&self, options: &str) {
-        let options = format!("remount,{options}");
-        mount(&["-o", &options, text(&self.path())]);
+        assert!(self.try_remount(options), "remount with {options}");
+    }
+
+    fn try_remount(&self, options: &str) -> bool {
+        Command::new("mount")
+            .args(["-o", &format!("remount,{options}")])
+            .arg(self.path())
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success())
     }
 }
 
@@ -139,7 +149,7 @@ impl Drop for Small<'_> {
 }
 
 fn mount(args: &[&str]) {
-    super::support::tool("mount", args);
+    support::tool("mount", args);
 }
 
 fn free(path: &Path) -> u64 {
