@@ -43,7 +43,12 @@ fn outcome(drill: &Drill, args: &[&str]) -> String {
 }
 
 /// A job that is asked for again after the cut.
-fn job(name: &'static str, test: &'static str, drill: Drill, args: &'static [&'static str]) -> Scenario {
+fn job(
+    name: &'static str,
+    test: &'static str,
+    drill: Drill,
+    args: &'static [&'static str],
+) -> Scenario {
     let old = drill.state();
     let new = outcome(&drill, args);
     Scenario {
@@ -78,7 +83,13 @@ fn an_upgrade_in_wal_mode_survives_a_power_cut() {
 #[test]
 fn a_downgrade_in_delete_mode_survives_a_power_cut() {
     let drill = Drill::at("head", Mode::Delete, ROWS);
-    job("downgrade, DELETE", "a_downgrade_in_delete_mode", drill, DOWN).run();
+    job(
+        "downgrade, DELETE",
+        "a_downgrade_in_delete_mode",
+        drill,
+        DOWN,
+    )
+    .run();
 }
 
 #[test]
@@ -89,7 +100,9 @@ fn a_downgrade_in_wal_mode_survives_a_power_cut() {
 
 fn outside_a_transaction(mode: Mode) -> Drill {
     let drill = Drill::at("003", mode, ROWS);
-    drill.sandbox.add_migration("009_in_steps", NON_TRANSACTIONAL);
+    drill
+        .sandbox
+        .add_migration("009_in_steps", NON_TRANSACTIONAL);
     drill.save();
     drill
 }
@@ -283,7 +296,11 @@ fn is_between(drill: &Drill) -> bool {
 
 #[test]
 fn a_recovery_in_delete_mode_survives_a_power_cut() {
-    recovery("recovery, DELETE", "a_recovery_in_delete_mode", Mode::Delete);
+    recovery(
+        "recovery, DELETE",
+        "a_recovery_in_delete_mode",
+        Mode::Delete,
+    );
 }
 
 #[test]

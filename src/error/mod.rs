@@ -44,6 +44,12 @@ impl SqliteFailure {
         self.primary() == 13 || self.code == IOERR_SHMSIZE
     }
 
+    /// The machine's doing, not that of the statement: no memory, an I/O error, a full disk, a file that cannot be opened.
+    #[must_use]
+    pub fn is_of_the_machine(&self) -> bool {
+        matches!(self.primary(), 7 | 10 | 13 | 14)
+    }
+
     /// Stopped by an interrupt (`SQLITE_INTERRUPT`).
     #[must_use]
     pub fn is_interrupt(&self) -> bool {

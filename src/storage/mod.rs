@@ -296,6 +296,15 @@ pub fn same_file_system(a: &Path, b: &Path) -> Result<bool> {
     Ok(device(a)? == device(b)?)
 }
 
+/// Refuses where no file could be made in `folder`, or in what is there of the way to it.
+pub fn require_writable(folder: &Path) -> Result<()> {
+    use rustix::fs::{Access, access};
+    let existing = folder.ancestors().find(|p| p.exists()).unwrap_or(folder);
+    access(existing, Access::WRITE_OK | Access::EXEC_OK)
+        .map_err(io::Error::from)
+        .map_err(Error::io("write in", existing))
+}
+
 /// Refuses with [`Error::DiskSpace`] where fewer than `needed_bytes` are free.
 pub fn require_free(path: &Path, needed_bytes: u64) -> Result<()> {
     let free_bytes = free_bytes(path)?;

@@ -29,7 +29,10 @@ pub fn in_namespace(test: &str, body: impl FnOnce()) {
         .env(INSIDE, "1")
         .status()
         .expect("unshare of util-linux");
-    assert!(status.success(), "{test} failed in its namespace, see above");
+    assert!(
+        status.success(),
+        "{test} failed in its namespace, see above"
+    );
 }
 
 fn can_mount(way: &[&str]) -> bool {

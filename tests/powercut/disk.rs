@@ -27,13 +27,36 @@ pub struct Op {
 
 #[derive(Clone)]
 pub enum What {
-    Write { file: Id, at: u64, bytes: Vec<u8> },
-    Resize { file: Id, length: u64 },
-    Enter { folder: Id, name: String, node: Id, is_folder: bool },
-    Rename { folder: Id, from: String, to: String, node: Id },
-    Remove { folder: Id, name: String },
+    Write {
+        file: Id,
+        at: u64,
+        bytes: Vec<u8>,
+    },
+    Resize {
+        file: Id,
+        length: u64,
+    },
+    Enter {
+        folder: Id,
+        name: String,
+        node: Id,
+        is_folder: bool,
+    },
+    Rename {
+        folder: Id,
+        from: String,
+        to: String,
+        node: Id,
+    },
+    Remove {
+        folder: Id,
+        name: String,
+    },
     /// Of a file or folder; it covers the operations that were done when it began.
-    Sync { node: Id, covers: usize },
+    Sync {
+        node: Id,
+        covers: usize,
+    },
 }
 
 impl What {
@@ -335,7 +358,11 @@ pub enum Keep {
     AllBut(u64),
     Only(u64),
     /// Each operation, or each sector of this size and each length by itself, with a chance in percent.
-    Some { chance: u64, sector: Option<usize>, seed: u64 },
+    Some {
+        chance: u64,
+        sector: Option<usize>,
+        seed: u64,
+    },
 }
 
 impl Keep {

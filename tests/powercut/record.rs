@@ -336,7 +336,10 @@ impl Player {
 
     fn synced(&mut self, call: &Call) {
         if let Some(open) = self.open.get(&call.descriptor(0)).copied() {
-            let covers = call.begun.checked_sub(1).map_or(0, |last| self.ops_at[last]);
+            let covers = call
+                .begun
+                .checked_sub(1)
+                .map_or(0, |last| self.ops_at[last]);
             self.push(What::Sync {
                 node: open.file,
                 covers,

@@ -51,11 +51,8 @@ impl Scenario {
     pub fn run(&self) {
         let recording = self.record();
         let states = if full() { 2000 } else { 11 };
-        let mut evidence = Evidence::new(
-            "Power cut",
-            self.name,
-            format!("{COMMAND} {}", self.test),
-        );
+        let mut evidence =
+            Evidence::new("Power cut", self.name, format!("{COMMAND} {}", self.test));
         for (how, verdict) in self.cuts(&recording, states) {
             match verdict {
                 Ok(word) => evidence.injected(word),
@@ -193,13 +190,15 @@ impl Scenario {
     /// Whether a raw snapshot or an archive, or what is kept of a damaged file, has this state.
     fn holds(&self, kept: &str) -> bool {
         let backups = self.drill.sandbox.backups();
-        let raw = files_ending(&backups, ".snapshot.db").into_iter().any(|path| {
-            let copy = self.drill.sandbox.path("snapshot-copy.db");
-            fs::copy(path, &copy).expect("copy");
-            look(&copy).is_some_and(|found| {
-                found.split_once('\n').map(|it| it.1) == kept.split_once('\n').map(|it| it.1)
-            })
-        });
+        let raw = files_ending(&backups, ".snapshot.db")
+            .into_iter()
+            .any(|path| {
+                let copy = self.drill.sandbox.path("snapshot-copy.db");
+                fs::copy(path, &copy).expect("copy");
+                look(&copy).is_some_and(|found| {
+                    found.split_once('\n').map(|it| it.1) == kept.split_once('\n').map(|it| it.1)
+                })
+            });
         raw || self.is_archived(kept)
     }
 
@@ -241,7 +240,10 @@ fn choose(recording: &Recording, attempt: usize, random: &mut Random) -> Cut {
 
 /// Whether a byte of the database is no longer what it was, or a journal says that one was about to change.
 fn is_changed(before: &Disk, now: &Disk) -> bool {
-    let file = |disk: &Disk, suffix| disk.file(&format!("{DATABASE}{suffix}")).unwrap_or_default();
+    let file = |disk: &Disk, suffix| {
+        disk.file(&format!("{DATABASE}{suffix}"))
+            .unwrap_or_default()
+    };
     ["", "-journal", "-wal"]
         .iter()
         .any(|suffix| file(now, suffix) != file(before, suffix))
@@ -263,4 +265,3 @@ fn keep_for_a_look(test: &str, number: usize, disk: &Disk) {
     disk.write(&folder, &mut Random::seeded(1));
     println!("the state is kept in {}", folder.display());
 }
-
