@@ -168,7 +168,7 @@ impl<'d> Case<'d> {
     }
 }
 
-/// Every page in full, a few sizes otherwise; up to where the job goes through at eight sizes in a row.
+/// Every page in full, a few sizes otherwise; up to where the job goes through at a few sizes in a row.
 fn sweep(
     name: &str,
     test: &str,
@@ -204,7 +204,7 @@ fn filled_meanwhile(what: &str, test: &str, drill: &Drill, args: &'static [&'sta
     for layout in Layout::ALL {
         let case = Case::new(drill, args, Ask::Flattered);
         let name = format!("{what}, {}, filled up meanwhile", layout.name());
-        sweep(&name, test, (&case, layout), (1, 1, 13));
+        sweep(&name, test, (&case, layout), (1, 1, 31));
     }
 }
 
@@ -287,7 +287,7 @@ fn foreseen(what: &str, test: &str, mode: Mode) {
     for layout in Layout::ALL {
         let case = Case::new(&drill, RUN, Ask::Truthful);
         let name = format!("{what}, {}", layout.name());
-        sweep(&name, test, (&case, layout), (1, 16, 1024));
+        sweep(&name, test, (&case, layout), (1, 16, 2048));
     }
 }
 
@@ -315,7 +315,7 @@ fn growing(what: &str, test: &str, mode: Mode) {
     for layout in [Layout::Both, Layout::Database] {
         let case = Case::new(&drill, RUN, Ask::Truthful);
         let name = format!("{what}, {}", layout.name());
-        sweep(&name, test, (&case, layout), (4096, 64, 2048));
+        sweep(&name, test, (&case, layout), (4096, 64, 4096));
     }
 }
 
@@ -359,5 +359,30 @@ fn a_disk_without_inodes() {
                 evidence.finish();
             }
         }
+    });
+}
+
+const FORETOLD: &str = "plan_and_doctor_foretell_a_disk_that_is_too_small_or_cannot_be_written";
+#[test]
+fn plan_and_doctor_foretell_a_disk_that_is_too_small_or_cannot_be_written() {
+    in_namespace(FORETOLD, || {
+        let drill = Drill::at("003", Mode::Delete, ROWS);
+        let small = Small::mount(&drill, Layout::Backups);
+        small.reset(100 * PAGE);
+        let sandbox = &drill.sandbox;
+        let told = |run: Run, words: &str| {
+            let text = run.stdout + &run.stderr;
+            assert!(text.contains(words), "{text}");
+        };
+        told(sandbox.run(&["doctor"]).expect_code(75), "bytes are needed");
+        told(sandbox.run(&["plan"]).expect_code(0), "bytes are needed");
+        small.make_room();
+        sandbox.run(&["doctor"]).expect_code(0);
+        small.make_read_only();
+        told(
+            sandbox.run(&["doctor"]).expect_code(1),
+            "could not write in",
+        );
+        told(sandbox.run(&["plan"]).expect_code(0), "could not write in");
     });
 }

@@ -40,7 +40,7 @@ impl SqliteFailure {
     /// The disk is full (`SQLITE_FULL`; `SQLITE_IOERR_SHMSIZE` where not even the WAL's index fits).
     #[must_use]
     pub fn is_full(&self) -> bool {
-        const IOERR_SHMSIZE: i32 = 10 | (19 << 8);
+        const IOERR_SHMSIZE: i32 = 4874;
         self.primary() == 13 || self.code == IOERR_SHMSIZE
     }
 

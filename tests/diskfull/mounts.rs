@@ -113,13 +113,17 @@ impl<'d> Small<'d> {
     pub fn reset_inodes(&self, free_inodes: u64) {
         self.make_room();
         self.drill.reset();
-        let stat = rustix::fs::statvfs(&self.path()).expect("statvfs");
+        let stat = rustix::fs::statvfs(self.path()).expect("statvfs");
         let inodes = stat.f_files - stat.f_ffree + free_inodes;
         self.remount(&format!("nr_inodes={inodes}"));
     }
 
     pub fn make_room(&self) {
         self.remount(&format!("size={ROOMY},nr_inodes=100000"));
+    }
+
+    pub fn make_read_only(&self) {
+        self.remount("ro");
     }
 
     pub fn free(&self) -> u64 {
