@@ -253,7 +253,7 @@ fn classify(script: &Script, failed: ScriptFailure, interrupt: &Interrupt) -> Er
     {
         return interrupted;
     }
-    if failed.failure.is_full() {
+    if failed.failure.is_of_the_machine() {
         return Error::sqlite(format!("run {}", script.path.display()))(failed.failure);
     }
     self::failed(script, failed)

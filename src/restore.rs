@@ -280,7 +280,8 @@ impl Restorer<'_> {
     }
 
     /// The third way: the live file is missing or no database. Its WAL and journal belong to what is thrown away; left
-    /// in place they would be replayed into the new file, which comes in the restorer's journal mode.
+    /// in place they would be replayed into the new file, and so they are gone for good before that has its name. It is
+    /// in the journal mode that is wanted from the beginning.
     pub fn replace_file(&self, database: &Path, ownership: Ownership) -> Result<Proof> {
         let draft = draft_of(database);
         storage::remove(&draft)?;
@@ -294,6 +295,7 @@ impl Restorer<'_> {
             storage::remove(&storage::sibling(database, sidecar))?;
             fault::reach(Point::ReplaceSidecar);
         }
+        storage::sync_folder_of(database)?;
         storage::replace_with(&draft, database)?;
         fault::reach(Point::ReplaceReplaced);
         let expected = sqlite::digest_file(&self.snapshot)?;

@@ -52,8 +52,10 @@ impl Snapshot {
 }
 
 /// Refuses early where the copies would not fit: the raw one and the archive beside the backups, and the journal or
-/// WAL of a migration that rewrites everything beside the database.
+/// WAL of a migration that rewrites everything beside the database; or where nothing can be written at all.
 pub fn require_room(catalog: &Catalog, database: &Path, facts: &FileFacts) -> Result<()> {
+    storage::require_writable(catalog.folder())?;
+    storage::require_writable(&storage::folder_of(database))?;
     let copies = facts.size_bytes().saturating_mul(2) + HEADROOM_BYTES;
     let journal = facts.size_bytes() + HEADROOM_BYTES;
     if storage::same_file_system(catalog.folder(), database)? {

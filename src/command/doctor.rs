@@ -14,6 +14,7 @@ use crate::job::Context;
 use crate::migration::{Migrations, version_name};
 use crate::report::{Answer, amount, bytes};
 use crate::schema;
+use crate::snapshot;
 use crate::sqlite::{self, Connection, FileFacts};
 use crate::storage::{self, JobLock, PathKind};
 
@@ -220,6 +221,11 @@ async fn look_at_file(context: &Context<'_>, connection: &mut Connection, exam: 
                 facts.journal_mode
             ),
         );
+        let catalog = Catalog::new(&context.settings.backups, &context.settings.database);
+        let room = snapshot::require_room(&catalog, &context.settings.database, &facts);
+        if exam.take("disk", room).is_some() {
+            exam.ok("disk", "a job has room for its copies and its journal");
+        }
     }
     let findings = sqlite::quick_check(connection).await;
     match exam.take("integrity", findings) {

@@ -61,9 +61,7 @@ fn surroundings(context: &Context<'_>, facts: &FileFacts) -> Result<Vec<Finding>
         let subject = format!("job {}", record.id);
         findings.push(Finding::may(Problem::new(subject, message)));
     }
-    if let Err(error @ Error::DiskSpace { .. }) =
-        snapshot::require_room(&catalog, &settings.database, facts)
-    {
+    if let Err(error) = snapshot::require_room(&catalog, &settings.database, facts) {
         findings.push(Finding::may(Problem::new("disk", error.to_string())));
     }
     Ok(findings)

@@ -37,10 +37,17 @@ impl SqliteFailure {
         matches!(self.primary(), 5 | 6)
     }
 
-    /// The disk is full (`SQLITE_FULL`).
+    /// The disk is full (`SQLITE_FULL`; `SQLITE_IOERR_SHMSIZE` where not even the WAL's index fits).
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.primary() == 13
+        const IOERR_SHMSIZE: i32 = 4874;
+        self.primary() == 13 || self.code == IOERR_SHMSIZE
+    }
+
+    /// The machine's doing, not that of the statement: no memory, an I/O error, a full disk, a file that cannot be opened.
+    #[must_use]
+    pub fn is_of_the_machine(&self) -> bool {
+        matches!(self.primary(), 7 | 10 | 13 | 14)
     }
 
     /// Stopped by an interrupt (`SQLITE_INTERRUPT`).

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::keep::{self, Keeping};
+use super::keep::{self, Keeping, Raw};
 use super::recover::recover;
 use super::report::Report;
 use super::{Context, Phases};
@@ -47,7 +47,8 @@ async fn go(context: &Context<'_>, phases: &mut Phases<'_>, report: &mut Report)
     let snapshot = snapshot?;
     phases.begin("archive", report);
     let keeping = Keeping::start(&context.catalog(), &snapshot);
-    keep::settle(keeping, &snapshot, context.interrupt, report).await?;
+    let raw = (&snapshot, Raw::Goes);
+    keep::settle(keeping, raw, context.interrupt, report).await;
     context.interrupt.check()?;
     if report.backup.is_none() {
         return Err(Error::BackupUnusable {
@@ -56,11 +57,9 @@ async fn go(context: &Context<'_>, phases: &mut Phases<'_>, report: &mut Report)
         });
     }
     phases.begin("prune", report);
-    let made = report.backup.as_ref().map(|backup| Path::new(&backup.path));
-    context
-        .catalog()
-        .prune(context.settings.keep, made)
-        .map(|_| ())
+    let made = report.backup.as_ref().map(|made| made.path.clone());
+    keep::prune(context, made.as_deref().map(Path::new), report);
+    Ok(())
 }
 
 /// Before anything opens the database to write: the last such connection to close would copy a WAL into the file that is not

@@ -1,9 +1,12 @@
 //! Turning the raw snapshot into a backup while the job goes on.
 
+use std::path::Path;
+
 use tokio::task::JoinHandle;
 
+use super::Context;
 use super::report::{BackupSummary, Report};
-use crate::catalog::{self, Backup, Catalog, Manifest, Slot};
+use crate::catalog::{self, Backup, Catalog, JobRecord, Manifest, Outcome, Slot};
 use crate::error::{Error, Problem, Result};
 use crate::fault::{self, Point};
 use crate::snapshot::Snapshot;
@@ -78,20 +81,33 @@ pub(super) fn keep(
     })
 }
 
-/// Waits for the archive and reports it; then the raw snapshot may go. An archive that fails is a warning: the job's
-/// own outcome stands, and the raw snapshot stays.
+/// What becomes of the raw snapshot when it is archived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Raw {
+    Goes,
+    /// The next start needs it.
+    Stays,
+}
+
+/// Waits for the archive and reports it. An archive that fails is a warning: the job's own outcome stands, and the raw
+/// snapshot stays.
 pub(super) async fn settle(
     keeping: Keeping,
-    snapshot: &Snapshot,
+    (snapshot, raw): (&Snapshot, Raw),
     signal: &Interrupt,
     report: &mut Report,
-) -> Result<Option<String>> {
+) -> Option<String> {
     match keeping.finish(signal).await {
         Ok(kept) => {
-            catalog::discard_database(&snapshot.path())?;
+            if raw == Raw::Goes
+                && let Err(error) = catalog::discard_database(&snapshot.path())
+            {
+                let message = format!("the raw snapshot stays until the next job: {error}");
+                report.warnings.push(Problem::new("backup", message));
+            }
             fault::reach(Point::ArchiveSettled);
             report.backup = Some(BackupSummary::of(&kept.backup, kept.reused));
-            Ok(kept.reused.then_some(kept.backup.manifest.id))
+            kept.reused.then_some(kept.backup.manifest.id)
         }
         Err(error) => {
             report.warnings.push(Problem::new(
@@ -101,7 +117,26 @@ pub(super) async fn settle(
                     snapshot.path().display()
                 ),
             ));
-            Ok(None)
+            None
         }
+    }
+}
+
+/// Writes how a job ended. Where that fails, on a full disk for instance, it is a warning: what was done to the database
+/// stands, and the next start finds out what it was.
+pub(super) fn close(record: JobRecord, path: &Path, outcome: Outcome, report: &mut Report) {
+    if let Err(error) = record.close(path, outcome) {
+        report.warnings.push(Problem::new(
+            "record",
+            format!("the end of the job could not be recorded ({error}); the next job does it"),
+        ));
+    }
+}
+
+/// Removes the backups beyond those that are to be kept. Where that fails it is a warning, as above.
+pub(super) fn prune(context: &Context<'_>, spared: Option<&Path>, report: &mut Report) {
+    if let Err(error) = context.catalog().prune(context.settings.keep, spared) {
+        let message = format!("old backups could not be removed: {error}");
+        report.warnings.push(Problem::new("backups", message));
     }
 }

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use super::keep;
+use super::keep::{self, Raw};
 use super::recover::recover;
 use super::report::Report;
 use super::run::{Before, Run};
 use super::task::{Goal, Stamp, Task};
 use super::work::{Changed, Work};
 use super::{Context, draft};
-use crate::catalog::Outcome;
+use crate::catalog::{JobKind, Outcome};
 use crate::clock::Stopwatch;
 use crate::error::{Error, Problem, Result};
 use crate::fault::{self, Point};
@@ -239,27 +239,29 @@ async fn finish(run: &mut Run<'_>, mut changed: Changed) -> Result<()> {
     };
     let path = changed.snapshot.slot.record();
     let outcome = Outcome::now(run.report.outcome, changed.failure.as_ref());
-    changed.record.clone().close(&path, outcome.clone())?;
+    // One that is left halfway, for want of disk space for instance, is put right by the next start.
+    let is_halfway = changed.record.kind == JobKind::NonTransactional
+        && matches!(changed.failure, Some(Error::NotProven { .. }));
+    let raw = if is_halfway { Raw::Stays } else { Raw::Goes };
+    if !is_halfway {
+        keep::close(changed.record.clone(), &path, outcome.clone(), run.report);
+    }
     run.phase("archive");
     let same_as = keep::settle(
         changed.keeping,
-        &changed.snapshot,
+        (&changed.snapshot, raw),
         context.interrupt,
         run.report,
     )
-    .await?;
-    if same_as.is_some() {
+    .await;
+    if same_as.is_some() && !is_halfway {
         changed.record.same_as = same_as;
-        changed.record.close(&path, outcome)?;
+        keep::close(changed.record, &path, outcome, run.report);
         fault::reach(Point::OutcomeTwin);
     }
     run.phase("prune");
-    let made = run
-        .report
-        .backup
-        .as_ref()
-        .map(|backup| Path::new(&backup.path));
-    context.catalog().prune(context.settings.keep, made)?;
+    let made = run.report.backup.as_ref().map(|made| made.path.clone());
+    keep::prune(&context, made.as_deref().map(Path::new), run.report);
     changed.failure.map_or(Ok(()), Err)
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::backup::revision;
-use super::keep::{self, Keeping};
+use super::keep::{self, Keeping, Raw};
 use super::recover;
 use super::report::Report;
 use super::{Context, Phases};
@@ -75,9 +75,8 @@ async fn go(
     report.proof = Some(restored?);
     close_interrupted(context, report).await?;
     recover::archive_leftovers(context, report)?;
-    catalog
-        .prune(context.settings.keep, Some(&used))
-        .map(|_| ())
+    keep::prune(context, Some(&used), report);
+    Ok(())
 }
 
 fn warn_of_another_source(context: &Context<'_>, backup: &Backup, report: &mut Report) {
@@ -314,8 +313,9 @@ pub(super) async fn put_over(
         "failed"
     };
     let outcome = Outcome::now(word, restored.as_ref().err());
-    record.close(&safety.slot.record(), outcome)?;
-    keep::settle(keeping, &safety, context.interrupt, report).await?;
+    keep::close(record, &safety.slot.record(), outcome, report);
+    let raw = (&safety, Raw::Goes);
+    keep::settle(keeping, raw, context.interrupt, report).await;
     restored
 }
 

@@ -15,7 +15,12 @@ pub enum Begin {
     Exclusive,
 }
 
-/// Begins a transaction, waiting until the deadline for others to finish.
+/// With FULL, the default, a power cut can bring back the journal of a commit that was reported, which undoes it
+/// (<https://www.sqlite.org/pragma.html#pragma_synchronous>). It reads the schema, so it is not set on opening, where a
+/// busy or damaged database would be an error of its own.
+const SYNC_FOLDER_TOO: &str = "PRAGMA synchronous = EXTRA";
+
+/// Begins a transaction, waiting until the deadline for others to finish. Its commit survives a power cut.
 ///
 /// A deferred BEGIN is never used: SQLite does not wait for the lock when a read transaction is upgraded
 /// (<https://www.sqlite.org/lang_transaction.html>).
@@ -27,21 +32,24 @@ pub async fn begin(
     kind: Begin,
     deadline: Deadline,
     interrupt: &Interrupt,
-    on_wait: impl FnMut(),
+    mut on_wait: impl FnMut(),
 ) -> Result<()> {
     let sql = match kind {
         Begin::Immediate => "BEGIN IMMEDIATE",
         Begin::Exclusive => "BEGIN EXCLUSIVE",
     };
-    until_free(
-        connection,
-        sql,
-        "take the write lock",
-        deadline,
-        interrupt,
-        on_wait,
-    )
-    .await
+    for sql in [SYNC_FOLDER_TOO, sql] {
+        until_free(
+            connection,
+            sql,
+            "take the write lock",
+            deadline,
+            interrupt,
+            &mut on_wait,
+        )
+        .await?;
+    }
+    Ok(())
 }
 
 /// Begins a read transaction and pins its state: the wait for a writer that is just committing is here, not in the

@@ -7,9 +7,14 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 
+/// What is there of the way to `path`.
+fn existing(path: &Path) -> &Path {
+    path.ancestors().find(|part| part.exists()).unwrap_or(path)
+}
+
 /// Bytes that we may still write on the file system of `path`.
 pub fn free_bytes(path: &Path) -> Result<u64> {
-    let existing = path.ancestors().find(|p| p.exists()).unwrap_or(path);
+    let existing = existing(path);
     let stat = rustix::fs::statvfs(existing)
         .map_err(io::Error::from)
         .map_err(Error::io("ask for the free space at", existing))?;
@@ -19,12 +24,21 @@ pub fn free_bytes(path: &Path) -> Result<u64> {
 /// Whether two paths lie on the same file system.
 pub fn same_file_system(a: &Path, b: &Path) -> Result<bool> {
     let device = |path: &Path| {
-        let existing = path.ancestors().find(|p| p.exists()).unwrap_or(path);
+        let existing = existing(path);
         fs::metadata(existing)
             .map(|meta| meta.dev())
             .map_err(Error::io("look at", existing))
     };
     Ok(device(a)? == device(b)?)
+}
+
+/// Refuses where no file could be made in `folder`, or in what is there of the way to it.
+pub fn require_writable(folder: &Path) -> Result<()> {
+    use rustix::fs::{Access, access};
+    let existing = existing(folder);
+    access(existing, Access::WRITE_OK | Access::EXEC_OK)
+        .map_err(io::Error::from)
+        .map_err(Error::io("write in", existing))
 }
 
 /// Refuses with [`Error::DiskSpace`] where fewer than `needed_bytes` are free.

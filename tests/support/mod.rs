@@ -361,6 +361,11 @@ impl Random {
             .expect("after 1970");
         let seed: u64 = seed.unwrap_or_else(|| u64::from(now.subsec_nanos()) ^ now.as_secs() << 20);
         println!("{what}: SAFESTEP_TEST_SEED={seed}");
+        Self::seeded(seed)
+    }
+
+    /// From this seed and no other.
+    pub fn seeded(seed: u64) -> Self {
         Self(seed | 1)
     }
 
