@@ -240,14 +240,14 @@ async fn run(
     }
 }
 
-/// A full disk or an interrupt is not the migration's fault.
+/// A full or failing disk or an interrupt is not the migration's fault.
 fn classify(script: &Script, failed: ScriptFailure, interrupt: &Interrupt) -> Error {
     if failed.failure.is_interrupt()
         && let Err(interrupted) = interrupt.check()
     {
         return interrupted;
     }
-    if failed.failure.is_full() {
+    if failed.failure.is_of_the_machine() {
         return Error::sqlite(format!("run {}", script.path.display()))(failed.failure);
     }
     self::failed(script, failed)

@@ -65,12 +65,22 @@ fn in_steps_scenario(name: &'static str, test: &'static str, mode: Mode) -> Scen
 
 #[test]
 fn no_transaction_in_delete_mode() {
-    in_steps_scenario("no-transaction, DELETE", "no_transaction_in_delete_mode", Mode::Delete).sweep();
+    in_steps_scenario(
+        "no-transaction, DELETE",
+        "no_transaction_in_delete_mode",
+        Mode::Delete,
+    )
+    .sweep();
 }
 
 #[test]
 fn no_transaction_in_wal_mode() {
-    in_steps_scenario("no-transaction, WAL", "no_transaction_in_wal_mode", Mode::Wal).sweep();
+    in_steps_scenario(
+        "no-transaction, WAL",
+        "no_transaction_in_wal_mode",
+        Mode::Wal,
+    )
+    .sweep();
 }
 
 #[test]
@@ -93,7 +103,8 @@ fn restore(name: &'static str, test: &'static str, mode: Mode) {
     const RESTORE: &[&str] = &["restore", "latest", "--yes"];
     let it = Drill::at("head", mode, ROWS);
     it.sandbox.backup();
-    it.sandbox.sql("UPDATE users SET username = 'changed ' || username; DELETE FROM pipeline_runs");
+    it.sandbox
+        .sql("UPDATE users SET username = 'changed ' || username; DELETE FROM pipeline_runs");
     it.save();
     Scenario {
         name,
@@ -172,12 +183,22 @@ fn recovery(name: &'static str, test: &'static str, kind: Kind, scenario: Scenar
 fn the_recovery_of_a_transaction() {
     let test = "the_recovery_of_a_transaction";
     let scenario = run_scenario("", test, Mode::Delete);
-    recovery("recovery after a kill in the commit, DELETE", test, Kind::AtOnce, scenario);
+    recovery(
+        "recovery after a kill in the commit, DELETE",
+        test,
+        Kind::AtOnce,
+        scenario,
+    );
 }
 
 #[test]
 fn the_recovery_of_a_plan_outside_a_transaction() {
     let test = "the_recovery_of_a_plan_outside_a_transaction";
     let scenario = in_steps_scenario("", test, Mode::Delete);
-    recovery("recovery of a no-transaction plan, DELETE", test, Kind::InSteps, scenario);
+    recovery(
+        "recovery of a no-transaction plan, DELETE",
+        test,
+        Kind::InSteps,
+        scenario,
+    );
 }

@@ -43,6 +43,20 @@ impl SqliteFailure {
         self.primary() == 13
     }
 
+    /// The disk failed (`SQLITE_IOERR`).
+    #[must_use]
+    pub fn is_io(&self) -> bool {
+        self.primary() == 10
+    }
+
+    /// Not the fault of the SQL that ran, but of the machine that it ran on: memory, disk, files that cannot be opened or
+    /// written. SQLite reports a page that cannot be read as `SQLITE_CORRUPT`; a database that is damaged does not get as
+    /// far as its migrations.
+    #[must_use]
+    pub fn is_of_the_machine(&self) -> bool {
+        self.code == 11 || matches!(self.primary(), 7 | 8 | 10 | 13 | 14)
+    }
+
     /// Stopped by an interrupt (`SQLITE_INTERRUPT`).
     #[must_use]
     pub fn is_interrupt(&self) -> bool {

@@ -6,8 +6,8 @@ use super::keep::{self, Keeping};
 use super::recover::recover;
 use super::report::Report;
 use super::{Context, Phases};
-use crate::catalog::Purpose;
-use crate::error::{Error, Result};
+use crate::catalog::{Purpose, discard_database};
+use crate::error::Result;
 use crate::history::{self, History};
 use crate::migration::{Migrations, version_name};
 use crate::snapshot;
@@ -46,20 +46,15 @@ async fn go(context: &Context<'_>, phases: &mut Phases<'_>, report: &mut Report)
     let snapshot = snapshot?;
     phases.begin("archive", report);
     let keeping = Keeping::start(&context.catalog(), &snapshot);
-    keep::settle(keeping, &snapshot, context.interrupt, report).await?;
+    let archived = keep::archived(keeping, context.interrupt, report).await;
+    report.note("snapshot", discard_database(&snapshot.path()));
     context.interrupt.check()?;
-    if report.backup.is_none() {
-        return Err(Error::BackupUnusable {
-            backup: snapshot.slot.archive(),
-            reason: report.warnings.iter().map(ToString::to_string).collect(),
-        });
-    }
+    archived?;
     phases.begin("prune", report);
     let made = report.backup.as_ref().map(|backup| Path::new(&backup.path));
-    context
-        .catalog()
-        .prune(context.settings.keep, made)
-        .map(|_| ())
+    let pruned = context.catalog().prune(context.settings.keep, made);
+    report.note("prune", pruned);
+    Ok(())
 }
 
 async fn take(

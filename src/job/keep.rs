@@ -68,19 +68,32 @@ fn keep(catalog: &Catalog, snapshot: &Snapshot, interrupt: &Interrupt) -> Result
     })
 }
 
-/// Waits for the archive and reports it; then the raw snapshot may go. An archive that fails is a warning: the job's
-/// own outcome stands, and the raw snapshot stays.
-pub(super) async fn settle(
+/// Waits for the archive and reports it. The id of an earlier backup that holds the same, if there is one.
+pub(super) async fn archived(
     keeping: Keeping,
-    snapshot: &Snapshot,
     signal: &Interrupt,
     report: &mut Report,
 ) -> Result<Option<String>> {
-    match keeping.finish(signal).await {
-        Ok(kept) => {
-            catalog::discard_database(&snapshot.path())?;
-            report.backup = Some(BackupSummary::of(&kept.backup, kept.reused));
-            Ok(kept.reused.then_some(kept.backup.manifest.id))
+    let kept = keeping.finish(signal).await?;
+    report.backup = Some(BackupSummary::of(&kept.backup, kept.reused));
+    Ok(kept.reused.then_some(kept.backup.manifest.id))
+}
+
+/// As [`archived`]; then the raw snapshot may go, unless the job's record is still `open`: its recovery would need it. An
+/// archive that fails is a warning: the job's own outcome stands, and the raw snapshot stays.
+pub(super) async fn settle(
+    keeping: Keeping,
+    snapshot: &Snapshot,
+    open: bool,
+    signal: &Interrupt,
+    report: &mut Report,
+) -> Option<String> {
+    match archived(keeping, signal, report).await {
+        Ok(same_as) => {
+            if !open {
+                report.note("snapshot", catalog::discard_database(&snapshot.path()));
+            }
+            same_as
         }
         Err(error) => {
             report.warnings.push(Problem::new(
@@ -90,7 +103,7 @@ pub(super) async fn settle(
                     snapshot.path().display()
                 ),
             ));
-            Ok(None)
+            None
         }
     }
 }

@@ -47,7 +47,10 @@ async fn conduct(context: Context<'_>, task: Task<'_>, report: &mut Report) -> R
     };
     if result.is_err() {
         report.outcome = "failed";
-        report.cut_short = cut_short(&context);
+        // What has just been proven to be as before is not halfway, even where its record could not be closed.
+        if report.proof.is_none() {
+            report.cut_short = cut_short(&context);
+        }
     }
     result
 }
@@ -170,13 +173,12 @@ async fn change(run: &mut Run<'_>, exclusive: bool) -> Result<Attempt<()>> {
     let blocked = Stopwatch::start();
     let changed = change_locked(run, &mut live, exclusive, blocked).await;
     let rolled_back = sqlite::rollback(&mut live).await;
-    live.close().await?;
+    run.report.note("roll back", rolled_back);
+    run.report.note("close", live.close().await);
     if run.report.blocked_ms == 0 {
         run.report.blocked_ms = blocked.elapsed_ms();
     }
-    let changed = changed?;
-    rolled_back?;
-    match changed {
+    match changed? {
         Attempt::WrongLock => Ok(Attempt::WrongLock),
         Attempt::NothingToDo => Ok(Attempt::NothingToDo),
         Attempt::Changed(changed) => finish(run, changed).await.map(Attempt::Changed),
@@ -237,18 +239,21 @@ async fn finish(run: &mut Run<'_>, mut changed: Changed) -> Result<()> {
     };
     let path = changed.snapshot.slot.record();
     let outcome = Outcome::now(run.report.outcome, changed.failure.as_ref());
-    changed.record.clone().close(&path, outcome.clone())?;
+    let closed = changed.record.clone().close(&path, outcome.clone());
+    let open = run.report.note("record", closed).is_none();
     run.phase("archive");
     let same_as = keep::settle(
         changed.keeping,
         &changed.snapshot,
+        open,
         context.interrupt,
         run.report,
     )
-    .await?;
+    .await;
     if same_as.is_some() {
         changed.record.same_as = same_as;
-        changed.record.close(&path, outcome)?;
+        run.report
+            .note("record", changed.record.close(&path, outcome));
     }
     run.phase("prune");
     let made = run
@@ -256,13 +261,19 @@ async fn finish(run: &mut Run<'_>, mut changed: Changed) -> Result<()> {
         .backup
         .as_ref()
         .map(|backup| Path::new(&backup.path));
-    context.catalog().prune(context.settings.keep, made)?;
+    let pruned = context.catalog().prune(context.settings.keep, made);
+    run.report.note("prune", pruned);
     changed.failure.map_or(Ok(()), Err)
 }
 
 /// Reads the committed history through a new connection.
 async fn check_committed(run: &mut Run<'_>, snapshot: &Snapshot) -> Result<()> {
-    let detail = match read_committed(run).await {
+    let mut read = read_committed(run).await;
+    if matches!(&read, Err(error) if !matches!(error, Error::Locked { .. })) {
+        // Once more: what failed may have been the machine, for a moment.
+        read = read_committed(run).await;
+    }
+    let detail = match read {
         Ok(seen) if Some(&seen) == run.report.to.as_ref() => return Ok(()),
         Ok(seen) => format!("after the commit the history says {seen}"),
         // The commit stands: that others keep the file busy says nothing against it.

@@ -66,13 +66,13 @@ async fn go(
         monitor: context.monitor,
     };
     let restored = over_live_or_in_place(context, backup, &restorer, phases, report).await;
-    discard_database(&unpacked)?;
+    report.note("unpacked copy", discard_database(&unpacked));
     report.proof = Some(restored?);
-    close_interrupted(context)?;
-    let used = storage::absolute(&backup.path)?;
-    catalog
-        .prune(context.settings.keep, Some(&used))
-        .map(|_| ())
+    report.note("records", close_interrupted(context));
+    let pruned = storage::absolute(&backup.path)
+        .and_then(|used| catalog.prune(context.settings.keep, Some(&used)));
+    report.note("prune", pruned);
+    Ok(())
 }
 
 fn warn_of_another_source(context: &Context<'_>, backup: &Backup, report: &mut Report) {
@@ -126,7 +126,7 @@ async fn over_live_or_in_place(
     match open_live(context).await {
         Ok(Some(mut live)) => {
             let restored = locked(context, &mut live, restorer, phases, report).await;
-            live.close().await?;
+            report.note("close", live.close().await);
             restored
         }
         Ok(None) => {
@@ -214,7 +214,7 @@ async fn locked(
     phases.begin("restore", report);
     let reader = Connection::open(context.database(), Access::ReadOnly, context.interrupt).await?;
     let restored = put_over(context, live, Source::Reader(reader), restorer, report).await;
-    sqlite::rollback(live).await?;
+    report.note("roll back", sqlite::rollback(live).await);
     restored
 }
 
@@ -267,8 +267,9 @@ pub(super) async fn put_over(
         "failed"
     };
     let outcome = Outcome::now(word, restored.as_ref().err());
-    record.close(&safety.slot.record(), outcome)?;
-    keep::settle(keeping, &safety, context.interrupt, report).await?;
+    let closed = record.close(&safety.slot.record(), outcome);
+    let open = report.note("record", closed).is_none();
+    keep::settle(keeping, &safety, open, context.interrupt, report).await;
     restored
 }
 

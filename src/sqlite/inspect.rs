@@ -3,7 +3,7 @@
 use sqlx::Row;
 
 use super::connection::{Connection, failure_of};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqliteFailure};
 
 /// Problems that are worth listing; a damaged file can have millions.
 const FINDINGS_LIMIT: usize = 20;
@@ -85,11 +85,27 @@ pub async fn quick_check(connection: &mut Connection) -> Result<Vec<String>> {
         other => other?,
     };
     let findings: Vec<String> = rows.iter().filter_map(|row| row.try_get(0).ok()).collect();
+    if let Some(failure) = findings.iter().find_map(|finding| unread(finding)) {
+        return Err(Error::sqlite(format!(
+            "read all of {}",
+            connection.path().display()
+        ))(failure));
+    }
     Ok(if findings == ["ok"] {
         Vec::new()
     } else {
         findings
     })
+}
+
+/// A page that the disk did not give is no damage of the database: `Tree 4 page 4: unable to get the page. error code=8458`.
+fn unread(finding: &str) -> Option<SqliteFailure> {
+    let (_, code) = finding.rsplit_once("unable to get the page. error code=")?;
+    let failure = SqliteFailure {
+        code: code.trim().parse().ok()?,
+        message: finding.to_owned(),
+    };
+    failure.is_io().then_some(failure)
 }
 
 /// The version of the linked SQLite.

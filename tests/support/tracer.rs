@@ -245,7 +245,11 @@ impl Tracer<'_> {
                     go_on(pid, None);
                 }
                 WaitStatus::PtraceEvent(pid, _, event) => {
-                    self.started |= event == ptrace::Event::PTRACE_EVENT_EXEC as i32;
+                    if event == ptrace::Event::PTRACE_EVENT_EXEC as i32 {
+                        self.started = true;
+                        // The next stop is the end of the exec, wherever the shell was when it was taken hold of.
+                        self.inside.insert(pid, AtEnd::Nothing);
+                    }
                     go_on(pid, None);
                 }
                 WaitStatus::Stopped(pid, signal) => go_on(pid, Some(signal)),

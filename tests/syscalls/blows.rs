@@ -37,9 +37,7 @@ fn row(blow: Blow) -> String {
 }
 
 fn blows(point: &Point) -> Vec<Blow> {
-    use Errno::{
-        EACCES, EDQUOT, EINTR, EINVAL, EIO, EMFILE, ENOLCK, ENOSPC, EROFS,
-    };
+    use Errno::{EACCES, EDQUOT, EINTR, EINVAL, EIO, EMFILE, ENOLCK, ENOSPC, EROFS};
     let (once, kills): (&[Errno], &[Blow]) = match point.call {
         "read" | "pread64" => (&[EIO], &[]),
         "write" | "pwrite64" => (
@@ -67,7 +65,8 @@ fn blows(point: &Point) -> Vec<Blow> {
     if on_the_disk && !reads {
         blows.push(Blow::FailsFromHereOn(EIO));
     }
-    let needs_room = matches!(point.call, "write" | "pwrite64" | "mkdir" | "mkdirat") || point.creates;
+    let needs_room =
+        matches!(point.call, "write" | "pwrite64" | "mkdir" | "mkdirat") || point.creates;
     if on_the_disk && needs_room {
         blows.push(Blow::FailsFromHereOn(ENOSPC));
     }
