@@ -220,8 +220,8 @@ impl Verdict {
             1 | 75 if state == "old" && claims_old => {}
             // What a person may have done to the folder.
             3 if fault.blow == Blow::Fails(Errno::EACCES) && state == "old" && claims_old => {}
-            // SQLite takes a page that cannot be read for one that is damaged.
-            4 if is_unreadable(fault) && state == "old" && claims_old => {}
+            // SQLite takes a page that cannot be read for one that is damaged, and so do we with an archive.
+            4 | 7 if is_unreadable(fault) && state == "old" && claims_old => {}
             1 | 75 if kind == Kind::InSteps && run.stderr.contains("BETWEEN") => {}
             6 if is_lasting => {}
             6 => self.problem("it calls for an operator, though everything works again"),
