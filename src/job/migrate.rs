@@ -45,19 +45,27 @@ async fn conduct(context: Context<'_>, task: Task<'_>, report: &mut Report) -> R
         }
         Err(error) => Err(error),
     };
-    if result.is_err() {
+    if let Err(error) = &result {
         report.outcome = "failed";
         // What has just been proven to be as before is not halfway, even where its record could not be closed.
         if report.proof.is_none() {
-            report.cut_short = cut_short(&context);
+            report.cut_short = cut_short(&context, error);
         }
     }
     result
 }
 
 /// A job outside a transaction that was cut short and that this one could not put right either.
-fn cut_short(context: &Context<'_>) -> Option<String> {
-    let records = context.catalog().own_records().ok()?;
+fn cut_short(context: &Context<'_>, failure: &Error) -> Option<String> {
+    let records = match context.catalog().own_records() {
+        Ok(records) => records,
+        Err(_) if matches!(failure, Error::NotProven { .. }) => return None,
+        Err(error) => {
+            return Some(format!(
+                "The database is unchanged by this job. Whether an earlier one was cut short halfway cannot be seen: {error}."
+            ));
+        }
+    };
     let open = records
         .into_iter()
         .find(|record| record.outcome.is_none() && record.kind == JobKind::NonTransactional)?;

@@ -31,6 +31,9 @@ pub(super) enum Direction {
     Down,
 }
 
+/// What a file holds, or everything that is wrong with it.
+type Judged<T> = std::result::Result<T, Vec<String>>;
+
 pub(super) fn read(folder: &Path) -> Result<Vec<Migration>> {
     let list = read_any(folder)?;
     if !list.is_empty() {
@@ -135,7 +138,7 @@ pub(super) fn parse_name(
     }
 }
 
-fn read_script(path: &Path) -> Result<std::result::Result<(Script, Option<String>), Vec<String>>> {
+fn read_script(path: &Path) -> Result<Judged<(Script, Option<String>)>> {
     Ok(match read_bytes(path)? {
         Ok(bytes) => script(path, bytes, false),
         Err(message) => Err(vec![message]),
@@ -147,7 +150,7 @@ pub(super) fn script(
     path: &Path,
     bytes: Vec<u8>,
     stored: bool,
-) -> std::result::Result<(Script, Option<String>), Vec<String>> {
+) -> Judged<(Script, Option<String>)> {
     let checksum = Checksum::of(&bytes);
     let sql = text(bytes).map_err(|message| vec![message])?;
     let Header {

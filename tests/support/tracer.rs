@@ -26,7 +26,7 @@ use nix::unistd::Pid;
 use super::Run;
 
 /// A program that takes longer hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const SIGKILLED: i32 = -9;
 /// What the kernel takes for no system call at all.
 const NO_CALL: u64 = u64::MAX;
