@@ -76,7 +76,7 @@ impl Scenario {
             let evidence = rows
                 .entry(row.clone())
                 .or_insert_with(|| self.evidence(row));
-            let verdict = self.judge(&old, &new, fault, traced);
+            let verdict = self.judge(&old, &new, fault, &traced);
             evidence.injected(verdict.outcome);
             for problem in verdict.problems {
                 evidence.lost(format!("{name}: {problem}"));
@@ -105,7 +105,7 @@ impl Scenario {
         )
     }
 
-    fn judge(&self, old: &str, new: &str, fault: &Fault, traced: Traced) -> Verdict {
+    fn judge(&self, old: &str, new: &str, fault: &Fault, traced: &Traced) -> Verdict {
         let left = self.it.peek();
         let state = match &left {
             left if *left == self.backed_up => "old",
@@ -113,7 +113,7 @@ impl Scenario {
             left if left == old => "as found",
             _ => "between",
         };
-        let mut verdict = Verdict::of(self.kind, state, fault, &traced);
+        let mut verdict = Verdict::of(self.kind, state, fault, traced);
         if self.kind == Kind::AtOnce && !self.has_record() && !self.is_untouched() {
             verdict.problem("the database has changed, and there is no record");
         }
