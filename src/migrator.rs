@@ -246,7 +246,7 @@ async fn run(
     }
 }
 
-/// A full disk or an interrupt is not the migration's fault.
+/// A full or failing disk or an interrupt is not the migration's fault.
 fn classify(script: &Script, failed: ScriptFailure, interrupt: &Interrupt) -> Error {
     if failed.failure.is_interrupt()
         && let Err(interrupted) = interrupt.check()

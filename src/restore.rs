@@ -132,11 +132,13 @@ impl Restorer<'_> {
                 return Err(differs(live, found, expected));
             }
             fault::reach(Point::RestoreCookie);
-            sqlite::commit(live, self.deadline, self.interrupt, || ()).await?;
+            let committed = sqlite::commit(live, self.deadline, self.interrupt, || ()).await;
+            if let Err(error) = committed
+                && !self.holds(live, expected).await?
+            {
+                return Err(error);
+            }
             fault::reach(Point::RestoreCommitted);
-            // The page cache still holds b-tree pages parsed before they were overwritten.
-            live.run("empty the page cache", "PRAGMA shrink_memory")
-                .await?;
             let proven = pages
                 .digest
                 .map(|found| proof(Method::PagesRestored, expected, found, written));
@@ -147,20 +149,49 @@ impl Restorer<'_> {
             self.copy_back(live).await?;
             (None, data_version(live).await?)
         };
+        let written = (expected, written);
+        match self.settle(live, proven.clone(), version, written).await {
+            // Once more: what failed may have been the machine, for a moment.
+            Err(_) => {
+                sqlite::rollback(live).await?;
+                self.settle(live, proven, version, written).await
+            }
+            done => done,
+        }
+    }
+
+    /// What is left to do after the commit.
+    async fn settle(
+        &self,
+        live: &mut Connection,
+        proven: Option<Proof>,
+        version: i64,
+        written: (ContentDigest, Option<PagesWritten>),
+    ) -> Result<Proof> {
+        // The page cache still holds b-tree pages parsed before they were overwritten.
+        live.run("empty the page cache", "PRAGMA shrink_memory")
+            .await?;
         self.restore_journal_mode(live).await?;
         fault::reach(Point::RestoreJournal);
-        let proof = self.prove(live, proven, version, (expected, written)).await;
+        let proof = self.prove(live, proven, version, written).await;
         fault::reach(Point::RestoreProven);
         proof
     }
 
     /// Whether the live database still holds what `before` does, after a restore that failed.
     pub async fn is_untouched(&self, live: &mut Connection, before: &Path) -> Result<bool> {
+        let before = sqlite::digest_file(before)?;
+        self.holds(live, before).await
+    }
+
+    /// Reads anew what the live database holds. SQLite reports a COMMIT as failed, too, when it is done and only giving up
+    /// the lock has failed.
+    async fn holds(&self, live: &mut Connection, expected: ContentDigest) -> Result<bool> {
         sqlite::rollback(live).await?;
         sqlite::begin(live, Begin::Immediate, self.deadline, self.interrupt, || ()).await?;
         let found = self.digest(live).await;
         sqlite::rollback(live).await?;
-        Ok(found? == sqlite::digest_file(before)?)
+        Ok(found? == expected)
     }
 
     async fn write_pages(&self, live: &mut Connection) -> Result<Option<PagesWritten>> {

@@ -88,7 +88,8 @@ pub async fn take(
     let digest = match taken {
         Ok(digest) => digest,
         Err(error) => {
-            discard_database(&path)?;
+            // What cannot be removed either, the next start removes; the first failure is the one to tell.
+            let _ = discard_database(&path);
             return Err(error);
         }
     };

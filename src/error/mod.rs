@@ -44,10 +44,18 @@ impl SqliteFailure {
         self.primary() == 13 || self.code == IOERR_SHMSIZE
     }
 
-    /// The machine's doing, not that of the statement: no memory, an I/O error, a full disk, a file that cannot be opened.
+    /// The disk failed (`SQLITE_IOERR`).
+    #[must_use]
+    pub fn is_io(&self) -> bool {
+        self.primary() == 10
+    }
+
+    /// Not the fault of the SQL that ran, but of the machine that it ran on: memory, disk, files that cannot be opened or
+    /// written. SQLite reports a page that cannot be read as `SQLITE_CORRUPT`; a database that is damaged does not get as
+    /// far as its migrations.
     #[must_use]
     pub fn is_of_the_machine(&self) -> bool {
-        matches!(self.primary(), 7 | 10 | 13 | 14)
+        self.code == 11 || matches!(self.primary(), 7 | 8 | 10 | 13 | 14)
     }
 
     /// Stopped by an interrupt (`SQLITE_INTERRUPT`).

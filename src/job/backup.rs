@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
-use super::keep::{self, Keeping, Raw};
+use super::keep::{self, Keeping};
 use super::recover::recover;
 use super::report::Report;
 use super::{Context, Phases};
-use crate::catalog::Purpose;
+use crate::catalog::{Purpose, discard_database};
 use crate::error::{Error, Result};
+use crate::fault::{self, Point};
 use crate::history::{self, History};
 use crate::migration::{Migrations, version_name};
 use crate::snapshot;
@@ -47,18 +48,15 @@ async fn go(context: &Context<'_>, phases: &mut Phases<'_>, report: &mut Report)
     let snapshot = snapshot?;
     phases.begin("archive", report);
     let keeping = Keeping::start(&context.catalog(), &snapshot);
-    let raw = (&snapshot, Raw::Goes);
-    keep::settle(keeping, raw, context.interrupt, report).await;
+    let archived = keep::archived(keeping, context.interrupt, report).await;
+    report.note("snapshot", discard_database(&snapshot.path()));
+    fault::reach(Point::ArchiveSettled);
     context.interrupt.check()?;
-    if report.backup.is_none() {
-        return Err(Error::BackupUnusable {
-            backup: snapshot.slot.archive(),
-            reason: report.warnings.iter().map(ToString::to_string).collect(),
-        });
-    }
+    archived?;
     phases.begin("prune", report);
-    let made = report.backup.as_ref().map(|made| made.path.clone());
-    keep::prune(context, made.as_deref().map(Path::new), report);
+    let made = report.backup.as_ref().map(|backup| Path::new(&backup.path));
+    let pruned = context.catalog().prune(context.settings.keep, made);
+    report.note("prune", pruned);
     Ok(())
 }
 

@@ -1,12 +1,9 @@
 //! Turning the raw snapshot into a backup while the job goes on.
 
-use std::path::Path;
-
 use tokio::task::JoinHandle;
 
-use super::Context;
 use super::report::{BackupSummary, Report};
-use crate::catalog::{self, Backup, Catalog, JobRecord, Manifest, Outcome, Slot};
+use crate::catalog::{self, Backup, Catalog, Manifest, Slot};
 use crate::error::{Error, Problem, Result};
 use crate::fault::{self, Point};
 use crate::snapshot::Snapshot;
@@ -81,33 +78,33 @@ pub(super) fn keep(
     })
 }
 
-/// What becomes of the raw snapshot when it is archived.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Raw {
-    Goes,
-    /// The next start needs it.
-    Stays,
+/// Waits for the archive and reports it. The id of an earlier backup that holds the same, if there is one.
+pub(super) async fn archived(
+    keeping: Keeping,
+    signal: &Interrupt,
+    report: &mut Report,
+) -> Result<Option<String>> {
+    let kept = keeping.finish(signal).await?;
+    report.backup = Some(BackupSummary::of(&kept.backup, kept.reused));
+    Ok(kept.reused.then_some(kept.backup.manifest.id))
 }
 
-/// Waits for the archive and reports it. An archive that fails is a warning: the job's own outcome stands, and the raw
-/// snapshot stays.
+/// As [`archived`]; then the raw snapshot may go, unless the job's record is still `open`: its recovery would need it. An
+/// archive that fails is a warning: the job's own outcome stands, and the raw snapshot stays.
 pub(super) async fn settle(
     keeping: Keeping,
-    (snapshot, raw): (&Snapshot, Raw),
+    snapshot: &Snapshot,
+    open: bool,
     signal: &Interrupt,
     report: &mut Report,
 ) -> Option<String> {
-    match keeping.finish(signal).await {
-        Ok(kept) => {
-            if raw == Raw::Goes
-                && let Err(error) = catalog::discard_database(&snapshot.path())
-            {
-                let message = format!("the raw snapshot stays until the next job: {error}");
-                report.warnings.push(Problem::new("backup", message));
+    match archived(keeping, signal, report).await {
+        Ok(same_as) => {
+            if !open {
+                report.note("snapshot", catalog::discard_database(&snapshot.path()));
             }
             fault::reach(Point::ArchiveSettled);
-            report.backup = Some(BackupSummary::of(&kept.backup, kept.reused));
-            kept.reused.then_some(kept.backup.manifest.id)
+            same_as
         }
         Err(error) => {
             report.warnings.push(Problem::new(
@@ -119,24 +116,5 @@ pub(super) async fn settle(
             ));
             None
         }
-    }
-}
-
-/// Writes how a job ended. Where that fails, on a full disk for instance, it is a warning: what was done to the database
-/// stands, and the next start finds out what it was.
-pub(super) fn close(record: JobRecord, path: &Path, outcome: Outcome, report: &mut Report) {
-    if let Err(error) = record.close(path, outcome) {
-        report.warnings.push(Problem::new(
-            "record",
-            format!("the end of the job could not be recorded ({error}); the next job does it"),
-        ));
-    }
-}
-
-/// Removes the backups beyond those that are to be kept. Where that fails it is a warning, as above.
-pub(super) fn prune(context: &Context<'_>, spared: Option<&Path>, report: &mut Report) {
-    if let Err(error) = context.catalog().prune(context.settings.keep, spared) {
-        let message = format!("old backups could not be removed: {error}");
-        report.warnings.push(Problem::new("backups", message));
     }
 }

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use super::keep::{self, Raw};
+use super::keep;
 use super::recover::recover;
 use super::report::Report;
 use super::run::{Before, Run};
 use super::task::{Goal, Stamp, Task};
 use super::work::{Changed, Work};
 use super::{Context, draft};
-use crate::catalog::{JobKind, Outcome};
+use crate::catalog::{JobKind, JobRecord, Outcome};
 use crate::clock::Stopwatch;
 use crate::error::{Error, Problem, Result};
 use crate::fault::{self, Point};
@@ -46,16 +46,27 @@ async fn conduct(context: Context<'_>, task: Task<'_>, report: &mut Report) -> R
         }
         Err(error) => Err(error),
     };
-    if result.is_err() {
+    if let Err(error) = &result {
         report.outcome = "failed";
-        report.cut_short = cut_short(&context);
+        // What has just been proven to be as before is not halfway, even where its record could not be closed.
+        if report.proof.is_none() {
+            report.cut_short = cut_short(&context, error);
+        }
     }
     result
 }
 
 /// A job outside a transaction that was cut short and that this one could not put right either.
-fn cut_short(context: &Context<'_>) -> Option<String> {
-    let open = context.halfway().ok()??;
+fn cut_short(context: &Context<'_>, failure: &Error) -> Option<String> {
+    let open = match context.halfway() {
+        Ok(open) => open?,
+        Err(_) if matches!(failure, Error::NotProven { .. }) => return None,
+        Err(error) => {
+            return Some(format!(
+                "The database is unchanged by this job. Whether an earlier one was cut short halfway cannot be seen: {error}."
+            ));
+        }
+    };
     let manifest = open.manifest;
     Some(format!(
         "Job {} was cut short halfway: the database is BETWEEN {} and {}. Do not start the application before the next run has put it right.",
@@ -171,13 +182,12 @@ async fn change(run: &mut Run<'_>, exclusive: bool) -> Result<Attempt<()>> {
     let blocked = Stopwatch::start();
     let changed = change_locked(run, &mut live, exclusive, blocked).await;
     let rolled_back = sqlite::rollback(&mut live).await;
-    live.close().await?;
+    run.report.note("roll back", rolled_back);
+    run.report.note("close", live.close().await);
     if run.report.blocked_ms == 0 {
         run.report.blocked_ms = blocked.elapsed_ms();
     }
-    let changed = changed?;
-    rolled_back?;
-    match changed {
+    match changed? {
         Attempt::WrongLock => Ok(Attempt::WrongLock),
         Attempt::NothingToDo => Ok(Attempt::NothingToDo),
         Attempt::Changed(changed) => finish(run, changed).await.map(Attempt::Changed),
@@ -242,32 +252,43 @@ async fn finish(run: &mut Run<'_>, mut changed: Changed) -> Result<()> {
     // One that is left halfway, for want of disk space for instance, is put right by the next start.
     let is_halfway = changed.record.kind == JobKind::NonTransactional
         && matches!(changed.failure, Some(Error::NotProven { .. }));
-    let raw = if is_halfway { Raw::Stays } else { Raw::Goes };
-    if !is_halfway {
-        keep::close(changed.record.clone(), &path, outcome.clone(), run.report);
-    }
+    let close = |report: &mut Report, record: JobRecord| {
+        report.note("record", record.close(&path, outcome.clone()))
+    };
+    let open = is_halfway || close(run.report, changed.record.clone()).is_none();
     run.phase("archive");
     let same_as = keep::settle(
         changed.keeping,
-        (&changed.snapshot, raw),
+        &changed.snapshot,
+        open,
         context.interrupt,
         run.report,
     )
     .await;
     if same_as.is_some() && !is_halfway {
         changed.record.same_as = same_as;
-        keep::close(changed.record, &path, outcome, run.report);
+        close(run.report, changed.record);
         fault::reach(Point::OutcomeTwin);
     }
     run.phase("prune");
-    let made = run.report.backup.as_ref().map(|made| made.path.clone());
-    keep::prune(&context, made.as_deref().map(Path::new), run.report);
+    let made = run
+        .report
+        .backup
+        .as_ref()
+        .map(|backup| Path::new(&backup.path));
+    let pruned = context.catalog().prune(context.settings.keep, made);
+    run.report.note("prune", pruned);
     changed.failure.map_or(Ok(()), Err)
 }
 
 /// Reads the committed history through a new connection.
 async fn check_committed(run: &mut Run<'_>, snapshot: &Snapshot) -> Result<()> {
-    let detail = match read_committed(run).await {
+    let mut read = read_committed(run).await;
+    if matches!(&read, Err(error) if !matches!(error, Error::Locked { .. })) {
+        // Once more: what failed may have been the machine, for a moment.
+        read = read_committed(run).await;
+    }
+    let detail = match read {
         Ok(seen) if Some(&seen) == run.report.to.as_ref() => return Ok(()),
         Ok(seen) => format!("after the commit the history says {seen}"),
         // The commit stands: that others keep the file busy says nothing against it.

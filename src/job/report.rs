@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::catalog::Backup;
 use crate::enums::Normalised;
-use crate::error::Problem;
+use crate::error::{Problem, Result};
 use crate::migrator::Direction;
 use crate::restore::Proof;
 
@@ -40,6 +40,19 @@ pub struct Report {
     pub phases: Vec<Phase>,
     /// How long writers were kept out, in milliseconds.
     pub blocked_ms: u64,
+}
+
+impl Report {
+    /// Takes down what failed beside the job's own work, when that was already done or had already failed. The next job
+    /// makes up for it.
+    pub(super) fn note<T>(&mut self, what: &str, done: Result<T>) -> Option<T> {
+        done.map_err(|error| {
+            let message =
+                format!("{error}; the job's own outcome stands, and the next job makes up for it");
+            self.warnings.push(Problem::new(what, message));
+        })
+        .ok()
+    }
 }
 
 /// A migration that was run.

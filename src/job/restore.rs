@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::backup::revision;
-use super::keep::{self, Keeping, Raw};
+use super::keep::{self, Keeping};
 use super::recover;
 use super::report::Report;
 use super::{Context, Phases};
@@ -71,11 +71,14 @@ async fn go(
         monitor: context.monitor,
     };
     let restored = over_live_or_in_place(context, backup, &restorer, phases, report).await;
-    discard_database(&unpacked)?;
+    report.note("unpacked copy", discard_database(&unpacked));
     report.proof = Some(restored?);
-    close_interrupted(context, report).await?;
-    recover::archive_leftovers(context, report)?;
-    keep::prune(context, Some(&used), report);
+    let closed = close_interrupted(context, report).await;
+    report.note("records", closed);
+    let archived = recover::archive_leftovers(context, report);
+    report.note("snapshots", archived);
+    let pruned = catalog.prune(context.settings.keep, Some(&used));
+    report.note("prune", pruned);
     Ok(())
 }
 
@@ -174,7 +177,7 @@ async fn over_live_or_in_place(
     match open_live(context).await {
         Ok(Some(mut live)) => {
             let restored = locked(context, &mut live, restorer, phases, report).await;
-            live.close().await?;
+            report.note("close", live.close().await);
             restored
         }
         Ok(None) => {
@@ -258,7 +261,7 @@ async fn locked(
     phases.begin("restore", report);
     let reader = Connection::open(context.database(), Access::ReadOnly, context.interrupt).await?;
     let restored = put_over(context, live, Source::Reader(reader), restorer, report).await;
-    sqlite::rollback(live).await?;
+    report.note("roll back", sqlite::rollback(live).await);
     restored
 }
 
@@ -313,9 +316,9 @@ pub(super) async fn put_over(
         "failed"
     };
     let outcome = Outcome::now(word, restored.as_ref().err());
-    keep::close(record, &safety.slot.record(), outcome, report);
-    let raw = (&safety, Raw::Goes);
-    keep::settle(keeping, raw, context.interrupt, report).await;
+    let closed = record.close(&safety.slot.record(), outcome);
+    let open = report.note("record", closed).is_none();
+    keep::settle(keeping, &safety, open, context.interrupt, report).await;
     restored
 }
 

@@ -63,7 +63,7 @@ impl Work<'_> {
             }
         };
         run.report.blocked_ms = self.blocked.elapsed_ms();
-        reader.close().await?;
+        run.report.note("close", reader.close().await);
         Ok(Changed {
             snapshot,
             record,
@@ -164,17 +164,35 @@ impl Work<'_> {
         history::write(live, &run.migrations, self.plan.to, timings).await?;
         context.interrupt.check()?;
         fault::reach(Point::CommitBefore);
-        sqlite::commit(
+        let committed = sqlite::commit(
             live,
             context.deadline(),
             context.interrupt,
             context.wait_notice(),
         )
-        .await?;
+        .await;
         fault::reach(Point::CommitAfter);
+        if let Err(cause) = committed {
+            if !self.has_committed(run, live).await {
+                return Err(cause);
+            }
+            run.report.note("commit", Err::<(), _>(cause));
+        }
         context.interrupt.shield();
         run.record_applied(self.plan, timings);
         Ok(())
+    }
+
+    /// SQLite reports a COMMIT as failed, too, when it is done and only giving up the lock has failed.
+    async fn has_committed(&self, run: &mut Run<'_>, live: &mut Connection) -> bool {
+        if !matches!(live.in_transaction().await, Ok(false)) {
+            return false;
+        }
+        if self.plan.from == self.plan.to {
+            return run.decide(live).await.is_ok_and(|decision| decision.done);
+        }
+        let seen = run.recorded(live).await.ok();
+        seen.is_some() && seen == run.report.to
     }
 
     async fn snapshot(&self, run: &Run<'_>, source: &mut Connection) -> Result<Snapshot> {

@@ -31,6 +31,9 @@ pub(super) enum Direction {
     Down,
 }
 
+/// What a file holds, or everything that is wrong with it.
+type Judged<T> = std::result::Result<T, Vec<String>>;
+
 pub(super) fn read(folder: &Path) -> Result<Vec<Migration>> {
     let list = read_any(folder)?;
     if !list.is_empty() {
@@ -56,7 +59,7 @@ pub(super) fn read_any(folder: &Path) -> Result<Vec<Migration>> {
     let mut problems = Vec::new();
     let mut pairs = BTreeMap::<i64, Pair>::new();
     for path in storage::list(folder)? {
-        if let Err(problem) = take_file(&path, &mut pairs) {
+        if let Err(problem) = take_file(&path, &mut pairs)? {
             problems.extend(problem);
         }
     }
@@ -73,21 +76,27 @@ pub(super) fn read_any(folder: &Path) -> Result<Vec<Migration>> {
     }
 }
 
+/// What is wrong with the file itself; an error where it could not be read.
 fn take_file(
     path: &Path,
     pairs: &mut BTreeMap<i64, Pair>,
-) -> std::result::Result<(), Vec<Problem>> {
+) -> Result<std::result::Result<(), Vec<Problem>>> {
     let file = storage::name_of(path);
-    let complain = |message: String| vec![Problem::new(file.clone(), message)];
-    let Some((version, name, direction)) = parse_name(&file).map_err(complain)? else {
-        return Ok(());
-    };
-    let (script, alembic) = read_script(path).map_err(|complaints| {
-        complaints
+    let complain = |messages: Vec<String>| {
+        messages
             .into_iter()
             .map(|message| Problem::new(file.clone(), message))
             .collect::<Vec<_>>()
-    })?;
+    };
+    let (version, name, direction) = match parse_name(&file) {
+        Ok(Some(parts)) => parts,
+        Ok(None) => return Ok(Ok(())),
+        Err(message) => return Ok(Err(complain(vec![message]))),
+    };
+    let (script, alembic) = match read_script(path)? {
+        Ok(script) => script,
+        Err(messages) => return Ok(Err(complain(messages))),
+    };
     let pair = pairs.entry(version).or_default();
     let slot = match direction {
         Direction::Up => &mut pair.up,
@@ -95,14 +104,15 @@ fn take_file(
     };
     if let Some(other) = slot {
         let twin = storage::name_of(&other.script.path);
-        return Err(complain(format!("has the same number as {twin}")));
+        let message = format!("has the same number as {twin}");
+        return Ok(Err(complain(vec![message])));
     }
     *slot = Some(Found {
         name,
         script,
         alembic,
     });
-    Ok(())
+    Ok(Ok(()))
 }
 
 /// `None` for files that are no migrations: `schema.sql`, `enums.toml`, a README.
@@ -128,9 +138,11 @@ pub(super) fn parse_name(
     }
 }
 
-fn read_script(path: &Path) -> std::result::Result<(Script, Option<String>), Vec<String>> {
-    let bytes = read_bytes(path).map_err(|message| vec![message])?;
-    script(path, bytes, false)
+fn read_script(path: &Path) -> Result<Judged<(Script, Option<String>)>> {
+    Ok(match read_bytes(path)? {
+        Ok(bytes) => script(path, bytes, false),
+        Err(message) => Err(vec![message]),
+    })
 }
 
 /// A script out of its bytes, wherever they come from.
@@ -138,7 +150,7 @@ pub(super) fn script(
     path: &Path,
     bytes: Vec<u8>,
     stored: bool,
-) -> std::result::Result<(Script, Option<String>), Vec<String>> {
+) -> Judged<(Script, Option<String>)> {
     let checksum = Checksum::of(&bytes);
     let sql = text(bytes).map_err(|message| vec![message])?;
     let Header {
@@ -157,14 +169,20 @@ pub(super) fn script(
     Ok((script, alembic))
 }
 
-fn read_bytes(path: &Path) -> std::result::Result<Vec<u8>, String> {
-    match storage::kind(path) {
-        Ok(PathKind::File(_)) => {
-            storage::read_bounded(path, FILE_LIMIT_BYTES).map_err(|error| error.to_string())
-        }
-        Ok(_) => Err("is not a regular file".into()),
-        Err(error) => Err(error.to_string()),
+/// A disk that fails says nothing about the file.
+fn read_bytes(path: &Path) -> Result<std::result::Result<Vec<u8>, String>> {
+    if !matches!(storage::kind(path)?, PathKind::File(_)) {
+        return Ok(Err("is not a regular file".into()));
     }
+    match storage::read_bounded(path, FILE_LIMIT_BYTES) {
+        Err(error) if is_of_the_file(&error) => Ok(Err(error.to_string())),
+        other => other.map(Ok),
+    }
+}
+
+fn is_of_the_file(error: &Error) -> bool {
+    use std::io::ErrorKind::{FileTooLarge, PermissionDenied};
+    matches!(error, Error::Io { source, .. } if matches!(source.kind(), FileTooLarge | PermissionDenied))
 }
 
 fn text(bytes: Vec<u8>) -> std::result::Result<String, String> {

@@ -3,7 +3,7 @@
 use sqlx::Row;
 
 use super::connection::{Connection, failure_of};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqliteFailure};
 
 /// Problems that are worth listing; a damaged file can have millions.
 const FINDINGS_LIMIT: usize = 20;
@@ -83,6 +83,12 @@ pub async fn quick_check(connection: &mut Connection) -> Result<Vec<String>> {
         other => other?,
     };
     let texts: Vec<String> = rows.iter().filter_map(|row| row.try_get(0).ok()).collect();
+    if let Some(failure) = texts.iter().find_map(|text| unread(text)) {
+        return Err(Error::sqlite(format!(
+            "read all of {}",
+            connection.path().display()
+        ))(failure));
+    }
     let findings: Vec<String> = texts
         .iter()
         .flat_map(|text| text.lines())
@@ -94,6 +100,16 @@ pub async fn quick_check(connection: &mut Connection) -> Result<Vec<String>> {
     } else {
         findings
     })
+}
+
+/// A page that the disk did not give is no damage of the database: `Tree 4 page 4: unable to get the page. error code=8458`.
+fn unread(finding: &str) -> Option<SqliteFailure> {
+    let (_, code) = finding.rsplit_once("unable to get the page. error code=")?;
+    let failure = SqliteFailure {
+        code: code.trim().parse().ok()?,
+        message: finding.to_owned(),
+    };
+    failure.is_io().then_some(failure)
 }
 
 /// The version of the linked SQLite.

@@ -11,6 +11,8 @@
 
 pub mod drill;
 pub mod evidence;
+#[cfg(all(feature = "strace", target_arch = "x86_64"))]
+pub mod tracer;
 
 use std::fs;
 use std::io::Write;
