@@ -61,7 +61,9 @@ impl Member {
 
 fn tar_of(members: &[Member]) -> Vec<u8> {
     let mut tar = Vec::new();
-    members.iter().for_each(|member| member.append(&mut tar));
+    for member in members {
+        member.append(&mut tar);
+    }
     tar.resize(tar.len() + 1024, 0);
     tar
 }
@@ -755,7 +757,6 @@ fn what_is_no_file_at_the_path_of_an_archive_is_refused_and_waited_for_by_nobody
         drop(std::os::unix::net::UnixListener::bind(bad).unwrap());
         assert!(fs::metadata(bad).unwrap().file_type().is_socket());
     });
-    drop(at);
     let _ = fs::remove_file(&bad);
     // In the folder of the backups, where everything that is listed is read.
     parts.sandbox.backup();
