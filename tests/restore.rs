@@ -9,13 +9,13 @@
 mod support;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use serde_json::Value;
-use support::{Sandbox, block_on, connect, mode_of, query_on, text, tool};
+use support::{Sandbox, block_on, connect, mode_of, query_on, text};
 
 const DATABASE_OF_THE_APPLICATION: &str = "SAFESTEP_TEST_APPLICATION";
 
