@@ -107,7 +107,7 @@ fn what_is_no_database_is_refused_by_every_command_and_stays_as_it_is() {
             "random bytes, as of an encrypted database",
             Box::new(|w| {
                 let noise: Vec<u8> = (0..16_384_u32)
-                    .map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8)
+                    .map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[1])
                     .collect();
                 fs::write(w.path(), noise).unwrap();
             }),
