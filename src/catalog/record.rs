@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::RECORD;
 use super::manifest::{FORMAT_VERSION, Manifest};
 use crate::clock::Stamp;
 use crate::error::{Error, Result};
@@ -96,7 +97,13 @@ impl JobRecord {
             reason: format!("this job record cannot be read: {reason}"),
         };
         let bytes = storage::read_bounded(path, LIMIT_BYTES)?;
-        serde_json::from_slice(&bytes).map_err(|error| unreadable(error.to_string()))
+        let record: Self =
+            serde_json::from_slice(&bytes).map_err(|error| unreadable(error.to_string()))?;
+        // From its stem the names of the other files are made, which are read, moved and removed.
+        if storage::name_of(path) != format!("{}{RECORD}", record.stem) {
+            return Err(unreadable(format!("it is of '{}'", record.stem)));
+        }
+        Ok(record)
     }
 
     /// Writes it durably: after a crash it is wholly there or not at all.

@@ -145,8 +145,18 @@ pub(super) fn refusal(scope: Scope, action: &Action<'_>) -> Option<String> {
         | sys::SQLITE_UPDATE
         | sys::SQLITE_DELETE
         | sys::SQLITE_DROP_TABLE
-        | sys::SQLITE_CREATE_TABLE => table_refusal(action.first),
-        sys::SQLITE_ALTER_TABLE => table_refusal(action.second),
+        | sys::SQLITE_CREATE_TABLE
+        | sys::SQLITE_CREATE_VTABLE
+        | sys::SQLITE_CREATE_VIEW
+        // A temporary one would stand before the real one.
+        | sys::SQLITE_CREATE_TEMP_TABLE
+        | sys::SQLITE_CREATE_TEMP_VIEW => table_refusal(action.first),
+        sys::SQLITE_ALTER_TABLE
+        | sys::SQLITE_CREATE_INDEX
+        | sys::SQLITE_DROP_INDEX
+        | sys::SQLITE_CREATE_TRIGGER
+        | sys::SQLITE_CREATE_TEMP_TRIGGER
+        | sys::SQLITE_DROP_TRIGGER => table_refusal(action.second),
         _ => None,
     }
 }
@@ -260,11 +270,24 @@ mod tests {
             sys::SQLITE_UPDATE,
             sys::SQLITE_DELETE,
             sys::SQLITE_DROP_TABLE,
+            sys::SQLITE_CREATE_TEMP_TABLE,
+            sys::SQLITE_CREATE_TEMP_VIEW,
         ] {
             for table in HISTORY_TABLES {
                 assert!(judge(Scope::Transactional, code, table, "").is_some());
             }
             assert_eq!(judge(Scope::Transactional, code, "users", ""), None);
+        }
+        for code in [
+            sys::SQLITE_ALTER_TABLE,
+            sys::SQLITE_CREATE_INDEX,
+            sys::SQLITE_CREATE_TRIGGER,
+            sys::SQLITE_CREATE_TEMP_TRIGGER,
+        ] {
+            for table in HISTORY_TABLES {
+                assert!(judge(Scope::Transactional, code, "x", table).is_some());
+            }
+            assert_eq!(judge(Scope::Transactional, code, "x", "users"), None);
         }
     }
 }

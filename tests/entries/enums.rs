@@ -29,7 +29,10 @@ pub fn enter(data: &[u8]) {
         let mut connection = Connection::in_memory().await.expect("a database");
         connection.run("fill", TABLES).await.expect("tables");
         let schema = schema::read(&mut connection).await.expect("its schema");
-        let survey = map.survey(&mut connection, &schema).await.expect("a survey");
+        let survey = map
+            .survey(&mut connection, &schema)
+            .await
+            .expect("a survey");
         let rest = list(&mut connection, REST).await;
         let reaches_it = |name: &str| survey.changes.iter().any(|change| change.column == name);
         let is_rest = !reaches_it("id") && !reaches_it("note");
@@ -38,7 +41,10 @@ pub fn enter(data: &[u8]) {
             assert!(change.rows > 0);
         }
         if normalise(&mut connection, &survey.changes).await.is_ok() {
-            let again = map.survey(&mut connection, &schema).await.expect("a survey");
+            let again = map
+                .survey(&mut connection, &schema)
+                .await
+                .expect("a survey");
             assert_eq!(again.changes, [], "the second time");
             assert_eq!(again.unknown, survey.unknown);
             assert_eq!(again.kept, survey.kept);

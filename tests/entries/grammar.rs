@@ -44,7 +44,10 @@ pub fn enter(data: &[u8]) {
 async fn as_sqlite_reads(text: &str) {
     let mut connection = Connection::in_memory().await.expect("a database");
     let name = identifier(text);
-    let sql = format!("SELECT {} AS {name} FROM (SELECT 1 AS {name})", literal(text));
+    let sql = format!(
+        "SELECT {} AS {name} FROM (SELECT 1 AS {name})",
+        literal(text)
+    );
     let rows = connection.rows("look", &sql).await.expect("a row");
     assert_eq!(rows[0].get::<String, _>(0), text);
     assert_eq!(rows[0].column(0).name(), text);

@@ -44,7 +44,10 @@ pub fn enter(data: &[u8]) {
 fn script(script: &Script) {
     let bytes = std::fs::read(&script.path).expect("its file");
     assert_eq!(script.sql.as_bytes(), bytes);
-    assert_eq!(script.checksum.as_bytes(), Sha384::digest(&bytes).as_slice());
+    assert_eq!(
+        script.checksum.as_bytes(),
+        Sha384::digest(&bytes).as_slice()
+    );
     for dropped in &script.declared.drops {
         let text = dropped.to_string();
         assert_eq!(Dropped::parse(&text).as_ref(), Ok(dropped), "{text}");
@@ -60,14 +63,26 @@ fn as_sqlx_reads(folder: &std::path::Path, all: &[Migration]) {
     let theirs: Vec<_> = migrator
         .iter()
         .filter(|m| !m.migration_type.is_down_migration())
-        .map(|m| (m.version, m.description.to_string(), m.checksum.to_vec(), m.no_tx))
+        .map(|m| {
+            (
+                m.version,
+                m.description.to_string(),
+                m.checksum.to_vec(),
+                m.no_tx,
+            )
+        })
         .collect();
     let ours: Vec<_> = all
         .iter()
         .map(|m| {
             let up = &m.up;
             let checksum = up.checksum.as_bytes().to_vec();
-            (m.version.0, m.description.clone(), checksum, up.no_transaction)
+            (
+                m.version.0,
+                m.description.clone(),
+                checksum,
+                up.no_transaction,
+            )
         })
         .collect();
     assert_eq!(ours, theirs);

@@ -1,14 +1,17 @@
 //! A migration as anybody may write it: it fails, or it has stayed in the job's transaction, left the history tables as
 //! they were, attached nothing, and hidden nothing behind a temporary name.
-//!
-//! The first byte says how it runs: `n` outside a transaction, anything else inside; the rest is the script.
 
 use std::path::Path;
 use std::time::Duration;
 
-use safestep::sqlite::{Access, Connection, Interrupt, Scope, ScriptFailure, run_script};
+use safestep::clock::Deadline;
+use safestep::error::Result;
+use safestep::migration::Migrations;
+use safestep::migrator::{Plan, Protection, apply_in_transaction, apply_outside_transaction};
+use safestep::monitor::Silent;
+use safestep::sqlite::{Access, Connection, Interrupt, rollback};
 
-use super::{block_on, list};
+use super::{Folder, block_on, list};
 
 const TABLES: &str = "
 PRAGMA hard_heap_limit = 64000000;
@@ -29,63 +32,90 @@ INSERT INTO posts VALUES (1, 1);
 const HISTORY: &str = "'_sqlx_migrations', 'alembic_version', '_safestep_migrations'";
 
 pub fn enter(data: &[u8]) {
-    let Some((form, rest)) = data.split_first() else {
-        return;
+    let folder = Folder::new();
+    folder.write("001_x.up.sql", data);
+    folder.write("001_x.down.sql", b"");
+    if let Ok(migrations) = Migrations::read(&folder.path("")) {
+        block_on(run(&migrations));
+    }
+}
+
+async fn run(migrations: &Migrations) {
+    let interrupt = Interrupt::default();
+    let mut connection = Connection::open(Path::new(":memory:"), Access::ReadWrite, &interrupt)
+        .await
+        .expect("a database");
+    connection.run("fill", TABLES).await.expect("tables");
+    let before = history(&mut connection).await;
+    let plan = Plan::new(migrations, None, migrations.head());
+    let watch = watch(interrupt.clone());
+    let end = if plan.is_non_transactional() {
+        outside_transaction(&mut connection, &plan, &interrupt).await
+    } else {
+        in_transaction(&mut connection, &plan, &interrupt).await
     };
-    let sql = String::from_utf8_lossy(rest);
-    block_on(async {
-        let interrupt = Interrupt::default();
-        let mut connection =
-            Connection::open(Path::new(":memory:"), Access::ReadWrite, &interrupt)
-                .await
-                .expect("a database");
-        connection.run("fill", TABLES).await.expect("tables");
-        let before = history(&mut connection).await;
-        let watch = watch(interrupt.clone());
-        let end = if *form == b'n' {
-            run_script(&mut connection, &sql, Scope::NonTransactional)
-                .await
-                .expect("a connection")
-                .map(|_| ())
-        } else {
-            in_transaction(&mut connection, &sql).await
-        };
-        watch.abort();
-        if !interrupt.is_raised() {
-            let sql = "SELECT group_concat(name) FROM pragma_database_list WHERE name NOT IN ('main', 'temp')";
-            let attached: Option<String> = connection.scalar("look", sql).await.expect("a list");
-            assert_eq!(attached, None, "attached");
-            assert_eq!(history(&mut connection).await, before, "the history tables");
-            if end.is_ok() {
-                let sql = "SELECT t.name FROM temp.sqlite_schema AS t JOIN main.sqlite_schema AS m \
-                           ON lower(t.name) = lower(m.name) WHERE t.type IN ('table', 'view')";
-                let hidden = list(&mut connection, sql).await;
-                assert!(hidden.is_empty(), "hidden by a temporary one: {hidden:?}");
-            }
+    watch.abort();
+    if !interrupt.is_raised() {
+        let sql = "SELECT group_concat(name) FROM pragma_database_list WHERE name NOT IN ('main', 'temp')";
+        let attached: Option<String> = connection.scalar("look", sql).await.expect("a list");
+        assert_eq!(attached, None, "attached");
+        assert_eq!(history(&mut connection).await, before, "the history tables");
+        if end.is_ok() {
+            let sql = "SELECT t.name FROM temp.sqlite_schema AS t JOIN main.sqlite_schema AS m \
+                       ON lower(t.name) = lower(m.name) WHERE t.type IN ('table', 'view')";
+            let hidden = list(&mut connection, sql).await;
+            assert!(hidden.is_empty(), "hidden by a temporary one: {hidden:?}");
         }
-        connection.close().await.expect("close");
-    });
+    }
+    connection.close().await.expect("close");
 }
 
 /// As a job does it.
-async fn in_transaction(connection: &mut Connection, sql: &str) -> Result<(), ScriptFailure> {
-    let opening = "BEGIN IMMEDIATE; SAVEPOINT safestep_job; SAVEPOINT safestep_migration";
+async fn in_transaction(
+    connection: &mut Connection,
+    plan: &Plan<'_>,
+    interrupt: &Interrupt,
+) -> Result<()> {
+    let opening = "BEGIN IMMEDIATE; SAVEPOINT safestep_job";
     connection.run("begin", opening).await.expect("a start");
-    let end = run_script(connection, sql, Scope::Transactional)
-        .await
-        .expect("a connection");
-    match &end {
-        Ok(_) => {
-            let is_open = connection.in_transaction().await.expect("an answer");
-            assert!(is_open, "the transaction was ended by the script");
-            let closing = "RELEASE safestep_migration; RELEASE safestep_job; COMMIT";
-            connection.run("commit", closing).await.expect("an end");
-        }
-        Err(_) => safestep::sqlite::rollback(connection)
-            .await
-            .expect("an end"),
+    let end = apply_in_transaction(
+        connection,
+        plan,
+        Protection::Draft(Path::new(":memory:")),
+        interrupt,
+        &Silent,
+    )
+    .await;
+    if end.is_ok() {
+        let is_open = connection.in_transaction().await.expect("an answer");
+        assert!(is_open, "the transaction was ended by the script");
+        let closing = "RELEASE safestep_job; COMMIT";
+        connection.run("commit", closing).await.expect("an end");
+    } else {
+        rollback(connection).await.expect("an end");
     }
     assert!(!connection.in_transaction().await.expect("an answer"));
+    end.map(|_| ())
+}
+
+async fn outside_transaction(
+    connection: &mut Connection,
+    plan: &Plan<'_>,
+    interrupt: &Interrupt,
+) -> Result<()> {
+    let deadline = Deadline::after(Duration::from_secs(1));
+    let end = apply_outside_transaction(
+        connection,
+        plan,
+        Protection::Draft(Path::new(":memory:")),
+        deadline,
+        interrupt,
+        &Silent,
+    )
+    .await;
+    let is_open = connection.in_transaction().await.expect("an answer");
+    assert!(!is_open || end.is_err(), "a transaction was left open");
+    rollback(connection).await.expect("an end");
     end.map(|_| ())
 }
 
