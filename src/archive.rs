@@ -18,6 +18,8 @@ use crate::storage;
 
 const MANIFEST: &str = "manifest.json";
 const MANIFEST_LIMIT_BYTES: u64 = 4 * 1024 * 1024;
+/// No file system has longer names.
+const NAME_LIMIT_BYTES: u64 = 4096;
 const CHUNK_BYTES: usize = 256 * 1024;
 /// gzip's own default; the levels are compared in `docs/design.md`.
 const LEVEL: u32 = 6;
@@ -107,7 +109,7 @@ impl<R: Read> Read for Watched<'_, R> {
 /// The manifest's text, without reading the rest.
 pub fn read_manifest(path: &Path) -> Result<Vec<u8>> {
     let mut tar = open(path)?;
-    let mut entries = tar.entries().map_err(unusable(path))?;
+    let mut entries = entries(&mut tar, path)?;
     manifest_entry(&mut entries, path)
 }
 
@@ -123,7 +125,7 @@ pub fn extract(
     interrupt: &Interrupt,
 ) -> Result<String> {
     let mut tar = open(path)?;
-    let mut entries = tar.entries().map_err(unusable(path))?;
+    let mut entries = entries(&mut tar, path)?;
     manifest_entry(&mut entries, path)?;
     let entry = next_entry(&mut entries, path, expected_name)?;
     if entry.size() != expected_bytes {
@@ -202,6 +204,12 @@ fn open(path: &Path) -> Result<tar::Archive<Gz>> {
     ))))
 }
 
+/// Raw: what stands before an entry and tells its name is read by us, with a limit.
+fn entries<'a>(tar: &'a mut tar::Archive<Gz>, path: &Path) -> Result<tar::Entries<'a, Gz>> {
+    let entries = tar.entries().map_err(unusable(path))?;
+    Ok(entries.raw(true))
+}
+
 fn manifest_entry(entries: &mut tar::Entries<'_, Gz>, path: &Path) -> Result<Vec<u8>> {
     let entry = next_entry(entries, path, MANIFEST)?;
     if entry.size() > MANIFEST_LIMIT_BYTES {
@@ -220,12 +228,20 @@ fn next_entry<'a>(
     path: &Path,
     name: &str,
 ) -> Result<tar::Entry<'a, Gz>> {
-    let entry = entries
-        .next()
-        .ok_or_else(|| refuse(path, format!("it has no '{name}'")))?
-        .map_err(unusable(path))?;
-    if entry.path_bytes().as_ref() != name.as_bytes() {
-        let found = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+    let mut next = || {
+        entries
+            .next()
+            .ok_or_else(|| refuse(path, format!("it has no '{name}'")))?
+            .map_err(unusable(path))
+    };
+    let mut entry = next()?;
+    let mut found = entry.path_bytes().into_owned();
+    if entry.header().entry_type() == tar::EntryType::GNULongName {
+        found = long_name(entry).map_err(unusable(path))?;
+        entry = next()?;
+    }
+    if found != name.as_bytes() {
+        let found = String::from_utf8_lossy(&found);
         return Err(refuse(
             path,
             format!("where '{name}' should be there is '{found}'"),
@@ -238,6 +254,18 @@ fn next_entry<'a>(
         ));
     }
     Ok(entry)
+}
+
+/// A name that does not fit into a header stands in an entry of its own before it, with a NUL at its end.
+fn long_name(entry: impl Read) -> io::Result<Vec<u8>> {
+    let mut name = Vec::new();
+    entry.take(NAME_LIMIT_BYTES).read_to_end(&mut name)?;
+    name.truncate(
+        name.iter()
+            .position(|byte| *byte == 0)
+            .unwrap_or(name.len()),
+    );
+    Ok(name)
 }
 
 fn refuse(path: &Path, reason: impl Into<String>) -> Error {
