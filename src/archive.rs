@@ -274,9 +274,7 @@ fn next_entry<'a>(
     if entry.header().entry_type() == tar::EntryType::GNULongName
         && entry.size() <= NAME_LIMIT_BYTES
     {
-        found.clear();
-        entry.read_to_end(&mut found).map_err(unusable(path))?;
-        found.pop_if(|last| *last == 0);
+        found = long_name(entry).map_err(unusable(path))?;
         entry = member()?;
     }
     if found != name.as_bytes() {
@@ -293,6 +291,18 @@ fn next_entry<'a>(
         ));
     }
     Ok(entry)
+}
+
+/// A name that does not fit into a header stands in an entry of its own before it, with a NUL at its end.
+fn long_name(mut entry: impl Read) -> io::Result<Vec<u8>> {
+    let mut name = Vec::new();
+    entry.read_to_end(&mut name)?;
+    name.truncate(
+        name.iter()
+            .position(|byte| *byte == 0)
+            .unwrap_or(name.len()),
+    );
+    Ok(name)
 }
 
 fn refuse(path: &Path, reason: impl Into<String>) -> Error {

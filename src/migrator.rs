@@ -222,15 +222,41 @@ pub(crate) async fn require_no_transaction(
     if !connection.in_transaction().await? {
         return Ok(());
     }
-    Err(Error::MigrationFailed(Box::new(StatementFailure {
-        file: step.script().path.clone(),
-        stored: step.script().stored,
+    let cause = "it begins a transaction and does not end it";
+    Err(failed_at_its_end(step, cause.into()))
+}
+
+/// A temporary table or view stands before one of the database that has the same name: whatever comes after the file
+/// would read and write the wrong one.
+pub(crate) async fn require_nothing_hidden(
+    connection: &mut Connection,
+    step: &Step<'_>,
+) -> Result<()> {
+    let sql = "SELECT min(t.name) FROM temp.sqlite_schema AS t JOIN main.sqlite_schema AS m ON lower(t.name) = lower(m.name) \
+               WHERE t.type IN ('table', 'view') AND m.type IN ('table', 'view')";
+    let hidden: Option<String> = connection.scalar("look for temporary tables", sql).await?;
+    match hidden {
+        None => Ok(()),
+        Some(name) => Err(failed_at_its_end(
+            step,
+            format!(
+                "it leaves a temporary '{name}' that hides the database's own; drop it at the end of the file"
+            ),
+        )),
+    }
+}
+
+fn failed_at_its_end(step: &Step<'_>, cause: String) -> Error {
+    let script = step.script();
+    Error::MigrationFailed(Box::new(StatementFailure {
+        file: script.path.clone(),
+        stored: script.stored,
         statement: 0,
-        line: step.script().sql.lines().count(),
+        line: script.sql.lines().count(),
         excerpt: String::new(),
-        cause: "it begins a transaction and does not end it".into(),
+        cause,
         raised: false,
-    })))
+    }))
 }
 
 async fn run(
@@ -241,7 +267,10 @@ async fn run(
 ) -> Result<ScriptDone> {
     let script = step.script();
     match sqlite::run_script(connection, &script.sql, scope).await? {
-        Ok(done) => Ok(done),
+        Ok(done) => {
+            require_nothing_hidden(connection, step).await?;
+            Ok(done)
+        }
         Err(failed) => Err(classify(script, failed, interrupt)),
     }
 }

@@ -537,3 +537,19 @@ fn a_database_at_no_known_revision_can_still_be_backed_up() {
         without.stdout
     );
 }
+
+#[test]
+fn a_database_with_a_name_too_long_for_a_tar_header_is_backed_up_and_restored() {
+    let sandbox = Sandbox::new();
+    let database = format!("data/{}.db", "long_".repeat(30));
+    let run = |args: &[&str]| {
+        let mut all = args.to_vec();
+        all.extend(["--database", &database]);
+        sandbox.run(&all).expect_code(0);
+    };
+    run(&["upgrade", "003", "--create-if-missing"]);
+    run(&["run"]);
+    run(&["restore", "latest", "--yes"]);
+    let sql = "SELECT max(version) FROM _sqlx_migrations";
+    assert_eq!(support::query(&sandbox.path(&database), sql), ["3"]);
+}

@@ -637,3 +637,11 @@ fn a_path_with_blanks_and_umlauts_works() {
         ["003_add_user_management_fields"]
     );
 }
+
+#[test]
+fn a_revision_argument_of_endless_steps_is_refused() {
+    let sandbox = Sandbox::at("003");
+    let endless = format!("1{}", "+1".repeat(60_000));
+    let run = sandbox.run(&["show", &endless]).expect_code(2);
+    assert!(run.stderr.contains("there is no revision '1+1+1"));
+}

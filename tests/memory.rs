@@ -3,7 +3,11 @@
 
 mod support;
 
+use std::io::Read;
 use std::process::{Command, Stdio};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
 
 use support::{Run, Sandbox};
 
@@ -64,4 +68,22 @@ fn a_migration_that_rewrites_everything_and_fails_is_undone_in_little_memory() {
         sandbox.query("SELECT DISTINCT length(content) FROM bulk"),
         ["16000"]
     );
+}
+
+#[test]
+fn an_archive_whose_member_has_an_endless_name_is_refused_in_little_memory() {
+    let sandbox = Sandbox::at("008");
+    let path = sandbox.path("endless.tar.gz");
+    let file = std::fs::File::create(&path).expect("archive");
+    let mut tar = tar::Builder::new(GzEncoder::new(file, Compression::fast()));
+    let name_bytes = 4 * 1024 * u64::from(DATA_LIMIT_KIB);
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(tar::EntryType::GNULongName);
+    header.set_size(name_bytes);
+    header.set_cksum();
+    tar.append(&header, std::io::repeat(b'x').take(name_bytes))
+        .expect("entry");
+    tar.into_inner().expect("tar").finish().expect("gzip");
+    let run = run_limited(&sandbox, "restore endless.tar.gz --yes").expect_code(7);
+    assert!(run.stderr.contains("endless.tar.gz"), "{}", run.stderr);
 }

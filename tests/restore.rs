@@ -235,6 +235,25 @@ fn another_page_size_under_an_application_in_wal_mode_is_refused_for_now_and_not
     assert_eq!(sandbox.query(NAMES), ["ann,bob"]);
 }
 
+#[test]
+fn copying_back_waits_for_a_reader_until_the_deadline_and_changes_nothing() {
+    let (sandbox, _) = backed_up("delete");
+    sandbox.sql("PRAGMA page_size = 1024; VACUUM; DELETE FROM users");
+    let changed = sandbox.content();
+    let mut application = Application::start(&sandbox.database());
+    application.ask("BEGIN");
+    application.ask("SELECT count(*) FROM users");
+    let started = std::time::Instant::now();
+    let (code, document) =
+        sandbox.run_json(&["restore", "latest", "--yes", "--lock-timeout", "2s"]);
+    assert_eq!(code, 75, "{document:#}");
+    assert!(started.elapsed().as_millis() >= 2000, "{document:#}");
+    assert_eq!(sandbox.content(), changed);
+    drop(application);
+    restores(&sandbox, "latest");
+    assert_eq!(sandbox.query(NAMES), ["ann,bob"]);
+}
+
 /// Sidecars that belong to another life of the file: replayed, they would bring its rows back.
 fn leave_stale_sidecars(sandbox: &Sandbox) {
     let database = sandbox.database();

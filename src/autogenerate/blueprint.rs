@@ -75,9 +75,8 @@ impl Object {
 
     /// Whether its statement has this word.
     pub(super) fn mentions(&self, name: &str) -> bool {
-        let name = name.to_ascii_lowercase();
-        crate::grammar::words(&self.sql)
-            .is_ok_and(|words| words.iter().any(|word| word.canonical == name))
+        let name = grammar::canonical_name(name);
+        grammar::words(&self.sql).is_ok_and(|words| words.iter().any(|word| word.canonical == name))
     }
 
     pub(super) fn is_named(&self, name: &str) -> bool {

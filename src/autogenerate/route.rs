@@ -8,7 +8,7 @@ use super::decisions::lower;
 use super::table::TableChange;
 use super::way::Way;
 use crate::error::{Error, Problem, Result};
-use crate::grammar::{TableText, identifier};
+use crate::grammar::{TableText, canonical_name, identifier};
 use crate::sqlite::{Connection, Interrupt};
 
 /// Statements that belong together, and what to say about them.
@@ -249,7 +249,7 @@ impl Router<'_> {
 
     fn note_drop(&mut self, now: &Blueprint, table: &str) {
         self.drops_tables = true;
-        let refers = format!("references {} ", lower(table));
+        let refers = format!("references {} ", canonical_name(table));
         let acts = |text: &str| {
             text.contains(&refers)
                 && ["cascade", "set null", "set default"]

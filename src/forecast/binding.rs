@@ -1,7 +1,7 @@
 //! Queries of a script with the tables that they name bound to their rows, so that the live database can answer them.
 
 use super::rows::{AllRows, Rows};
-use crate::grammar::{Word, words};
+use crate::grammar::{Word, canonical_name, words};
 use crate::sqlite::quoted;
 
 impl AllRows {
@@ -38,7 +38,9 @@ impl AllRows {
             return None;
         }
         let with_rowid = ["rowid", "oid", "_rowid_"].iter().any(|name| says(name));
-        let named: Vec<(&String, &Rows)> = self.0.iter().filter(|(name, _)| says(name)).collect();
+        let is_named = |name: &String| says(&canonical_name(name));
+        let named: Vec<(&String, &Rows)> =
+            self.0.iter().filter(|(name, _)| is_named(name)).collect();
         if named.iter().any(|(_, rows)| !rows.known) {
             return None;
         }

@@ -1,6 +1,6 @@
 //! What a statement does to the rows of its table, where that can be said as a SELECT.
 
-use crate::grammar::{Word, words};
+use crate::grammar::{Word, unquoted, words};
 
 /// The part of a statement that tells which rows there will be. Texts are those of the script.
 #[derive(Debug, PartialEq, Eq)]
@@ -69,6 +69,11 @@ impl<'t> Reader<'t, '_> {
         self.words.get(index).map_or("", |word| &word.canonical)
     }
 
+    /// The name that a word is.
+    fn name(&self, index: usize) -> String {
+        unquoted(self.word(index))
+    }
+
     /// The text of the words from one index up to another.
     fn text(&self, from: usize, to: usize) -> Option<&'t str> {
         let (first, last) = (self.words.get(from)?, self.words.get(to.checked_sub(1)?)?);
@@ -93,7 +98,7 @@ impl<'t> Reader<'t, '_> {
     fn table(&self, at: usize) -> (String, usize) {
         let qualified = self.word(at) == "main" && self.word(at + 1) == ".";
         let at = if qualified { at + 2 } else { at };
-        (self.word(at).to_owned(), at + 1)
+        (self.name(at), at + 1)
     }
 
     fn create(&self) -> Option<Meaning<'t>> {
@@ -111,7 +116,7 @@ impl<'t> Reader<'t, '_> {
         let mut columns = None;
         if self.word(at) == "(" {
             let end = (at..self.words.len()).find(|i| self.word(*i) == ")")?;
-            let names = (at + 1..end).step_by(2).map(|i| self.word(i).to_owned());
+            let names = (at + 1..end).step_by(2).map(|i| self.name(i));
             columns = Some(names.collect());
             at = end + 1;
         }
@@ -148,7 +153,7 @@ impl<'t> Reader<'t, '_> {
             if self.word(start + 1) != "=" {
                 return None;
             }
-            sets.push((self.word(start).to_owned(), self.text(start + 2, comma)?));
+            sets.push((self.name(start), self.text(start + 2, comma)?));
             start = comma + 1;
         }
         Some(Meaning::Update {

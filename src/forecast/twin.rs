@@ -132,6 +132,9 @@ impl Twin {
     }
 
     async fn end_file(&mut self, step: &Step<'_>) -> Result<Option<Error>> {
+        if let Err(error) = migrator::require_nothing_hidden(&mut self.connection, step).await {
+            return Ok(Some(error));
+        }
         if step.script().no_transaction {
             if let Err(error) = migrator::require_no_transaction(&mut self.connection, step).await {
                 return Ok(Some(error));

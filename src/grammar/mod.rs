@@ -8,6 +8,8 @@ use std::fmt;
 use sqlite3_parser::lexer::Scanner;
 use sqlite3_parser::lexer::sql::{TokenType, Tokenizer};
 
+use crate::sqlite::quoted;
+
 pub use table::{ColumnText, Constraint, Kind, TableText, unordered};
 
 /// A text that is no statement of SQLite's grammar, or not of the kind that was expected.
@@ -34,7 +36,7 @@ fn not_understood(error: impl fmt::Display) -> NotUnderstood {
 /// One word of a statement: everything but blanks and comments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Word {
-    /// In canonical form: identifiers without quotes and, like keywords, in lower case; literals as they are.
+    /// In canonical form: identifiers as [`canonical_name`] writes them, keywords in lower case, literals as they are.
     pub canonical: String,
     /// Byte offset at which it starts.
     pub start: usize,
@@ -77,10 +79,31 @@ pub fn canonical(sql: &str) -> Result<String> {
 fn canonical_word(word: &str, after_default: bool) -> String {
     let quote = word.chars().next().unwrap_or(' ');
     match quote {
-        '"' | '`' | '[' if !after_default => unquoted(word).to_ascii_lowercase(),
+        '"' | '`' | '[' if !after_default => canonical_name(&unquoted(word)),
         '\'' | '"' => word.to_owned(),
         _ => word.to_ascii_lowercase(),
     }
+}
+
+/// A name in canonical form: in lower case, and in quotes where it would be read as something else without them.
+#[must_use]
+pub fn canonical_name(name: &str) -> String {
+    let name = name.to_ascii_lowercase();
+    if means_itself(&name) {
+        name
+    } else {
+        quoted(&name)
+    }
+}
+
+/// Many keywords are names, too, where SQLite expects one.
+fn means_itself(name: &str) -> bool {
+    let of_a_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '$') || !c.is_ascii();
+    let is_a_column = || {
+        TableText::parse(&format!("CREATE TABLE t ({name})"))
+            .is_ok_and(|table| matches!(table.columns.as_slice(), [one] if one.name == name))
+    };
+    is_plain_identifier(name) || (name.chars().all(of_a_word) && is_a_column())
 }
 
 /// An identifier without its quotes.
@@ -106,17 +129,20 @@ pub fn unquoted(word: &str) -> String {
 /// A name as it is written in a statement: with quotes only where SQLite needs them.
 #[must_use]
 pub fn identifier(name: &str) -> String {
+    if is_plain_identifier(name) {
+        name.to_owned()
+    } else {
+        quoted(name)
+    }
+}
+
+fn is_plain_identifier(name: &str) -> bool {
     let mut scanner = Scanner::new(Tokenizer::new());
-    let is_plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     let is_one_word = matches!(
         scanner.scan(name.as_bytes()),
         Ok((_, Some((word, TokenType::TK_ID)), _)) if word.len() == name.len()
     );
-    if is_plain && is_one_word {
-        name.to_owned()
-    } else {
-        format!("\"{}\"", name.replace('"', "\"\""))
-    }
+    is_one_word && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
 /// A text as a string literal.
@@ -141,6 +167,19 @@ mod tests {
             canonical("CREATE TABLE users (name TEXT DEFAULT 'X', b BLOB DEFAULT X'AB')")
         );
         assert_ne!(canonical("DEFAULT \"x\""), canonical("DEFAULT \"X\""));
+    }
+
+    #[test]
+    fn a_name_keeps_its_quotes_where_it_would_be_read_as_something_else_without_them() {
+        for (written, read) in [
+            ("\"Key\" > 0", "key > 0"),
+            ("[größe] > 0", "größe > 0"),
+            ("`a b` > 0", "\"a b\" > 0"),
+            ("\"order\" > \",\"", "\"order\" > \",\""),
+        ] {
+            assert_eq!(canonical(written).as_deref(), Ok(read));
+            assert_eq!(canonical(read).as_deref(), Ok(read));
+        }
     }
 
     #[test]

@@ -37,7 +37,7 @@ impl Rename {
             )
         };
         let (kind, rest) = item.trim().split_once(' ').ok_or_else(usage)?;
-        let (from, to) = rest.rsplit_once(" to ").ok_or_else(usage)?;
+        let (from, to) = split_at_to(rest).ok_or_else(usage)?;
         let to = unquoted(to).to_ascii_lowercase();
         match (kind, find_outside_quotes(from, '.')) {
             (_, _) if to.is_empty() => Err(usage()),
@@ -53,6 +53,19 @@ impl Rename {
             _ => Err(usage()),
         }
     }
+}
+
+/// What stands before and behind the first ` to ` that is not part of a quoted name.
+fn split_at_to(text: &str) -> Option<(&str, &str)> {
+    let mut start = 0;
+    while let Some(at) = find_outside_quotes(&text[start..], ' ') {
+        let (before, rest) = text.split_at(start + at);
+        if let Some(behind) = rest.strip_prefix(" to ") {
+            return Some((before, behind));
+        }
+        start += at + 1;
+    }
+    None
 }
 
 impl fmt::Display for Rename {
@@ -76,7 +89,11 @@ mod tests {
 
     #[test]
     fn what_is_printed_is_read_as_the_same() {
-        for line in ["table a to b", "column \"a b\".c to \"to do\""] {
+        for line in [
+            "table a to b",
+            "column \"a b\".c to \"to do\"",
+            "table \"a to b\" to \"b to c\"",
+        ] {
             let rename = Rename::parse(line).expect("a renaming");
             assert_eq!(rename.to_string(), line);
         }

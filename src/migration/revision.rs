@@ -25,20 +25,24 @@ impl Target {
     /// Reads `head`, `base`, `+1`, `-2`, `5`, `005`, an id, a prefix, or `<rev>+1`.
     #[must_use]
     pub fn parse(text: &str) -> Self {
-        match text {
-            "head" | "heads" => return Self::Head,
-            "base" => return Self::Base,
-            _ => {}
-        }
-        match text.rfind(['+', '-']).map(|at| text.split_at(at)) {
-            Some((name, steps)) => match steps.parse() {
-                Ok(steps) => Self::Relative {
-                    from: (!name.is_empty()).then(|| name.to_owned()),
-                    steps,
-                },
-                Err(_) => Self::Named(text.to_owned()),
+        let relative = text.rfind(['+', '-']).and_then(|at| {
+            let (name, steps) = text.split_at(at);
+            Some((name, steps.parse().ok()?))
+        });
+        match relative {
+            Some((name, steps)) => Self::Relative {
+                from: (!name.is_empty()).then(|| name.to_owned()),
+                steps,
             },
-            None => Self::Named(text.to_owned()),
+            None => Self::without_steps(text),
+        }
+    }
+
+    fn without_steps(text: &str) -> Self {
+        match text {
+            "head" | "heads" => Self::Head,
+            "base" => Self::Base,
+            _ => Self::Named(text.to_owned()),
         }
     }
 
@@ -57,7 +61,7 @@ impl Target {
             Self::Named(name) => named(migrations, name),
             Self::Relative { from, steps } => {
                 let start = match from {
-                    Some(name) => Self::parse(name).resolve(migrations, current)?,
+                    Some(name) => Self::without_steps(name).resolve(migrations, current)?,
                     None => current,
                 };
                 walk(migrations, start, *steps)

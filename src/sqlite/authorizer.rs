@@ -148,14 +148,17 @@ pub(super) fn refusal(scope: Scope, action: &Action<'_>) -> Option<String> {
         | sys::SQLITE_CREATE_TABLE
         // A name in the temporary database is what the statements of the job would find first.
         | sys::SQLITE_CREATE_TEMP_TABLE
+        | sys::SQLITE_CREATE_VTABLE
         | sys::SQLITE_CREATE_VIEW
         | sys::SQLITE_CREATE_TEMP_VIEW => table_refusal(action.first),
         // Triggers and indexes on them would run with the job's own statements, when everything has been verified.
         sys::SQLITE_ALTER_TABLE
         | sys::SQLITE_CREATE_TRIGGER
         | sys::SQLITE_CREATE_TEMP_TRIGGER
+        | sys::SQLITE_DROP_TRIGGER
         | sys::SQLITE_CREATE_INDEX
-        | sys::SQLITE_CREATE_TEMP_INDEX => table_refusal(action.second),
+        | sys::SQLITE_CREATE_TEMP_INDEX
+        | sys::SQLITE_DROP_INDEX => table_refusal(action.second),
         _ => None,
     }
 }
@@ -284,6 +287,8 @@ mod tests {
             sys::SQLITE_UPDATE,
             sys::SQLITE_DELETE,
             sys::SQLITE_DROP_TABLE,
+            sys::SQLITE_CREATE_TEMP_TABLE,
+            sys::SQLITE_CREATE_TEMP_VIEW,
         ] {
             for table in HISTORY_TABLES {
                 assert!(judge(Scope::Transactional, code, table, "").is_some());

@@ -253,9 +253,6 @@ fn add_details(parts: &mut Parts, name: &str, table: &Table) {
 }
 
 fn mentions(expression: &str, column: &str) -> bool {
-    grammar::words(expression).is_ok_and(|words| {
-        words
-            .iter()
-            .any(|word| word.canonical.eq_ignore_ascii_case(column))
-    })
+    let name = grammar::canonical_name(column);
+    grammar::words(expression).is_ok_and(|words| words.iter().any(|word| word.canonical == name))
 }

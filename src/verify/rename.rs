@@ -229,9 +229,10 @@ fn with_word(text: &str, from: &str, to: &str) -> String {
     let Ok(words) = grammar::words(text) else {
         return text.to_owned();
     };
+    let (from, to) = (grammar::canonical_name(from), grammar::canonical_name(to));
     let mut changed = text.to_owned();
     for word in words.iter().rev().filter(|word| word.canonical == from) {
-        changed.replace_range(word.start..word.end, to);
+        changed.replace_range(word.start..word.end, &to);
     }
     changed
 }

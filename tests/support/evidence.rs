@@ -51,8 +51,13 @@ impl Evidence {
 
     /// One fault was injected; `outcome` is what was found after it, in a word or three ("old", "new", "refused, 75").
     pub fn injected(&mut self, outcome: impl Into<String>) {
-        self.injected += 1;
-        *self.outcomes.entry(outcome.into()).or_default() += 1;
+        self.counted(1, outcome);
+    }
+
+    /// As many faults at once, as another program counted them.
+    pub fn counted(&mut self, count: u64, outcome: impl Into<String>) {
+        self.injected += count;
+        *self.outcomes.entry(outcome.into()).or_default() += count;
     }
 
     /// Something was lost or changed that should not have been. `how` is enough to do it again.

@@ -1,0 +1,6 @@
+#![no_main]
+
+#[path = "../../tests/entries/mod.rs"]
+mod entries;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| entries::migrations::enter(data));
