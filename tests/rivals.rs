@@ -22,7 +22,8 @@ use support::tracer::{Blow, Fault, Point, trace};
 use support::{Run, full};
 
 const ROWS: usize = 12;
-/// How many faults a row gets when the sweep is not in full.
+/// Faults in a row, in full and reduced; Alembic starts slowly.
+const FULL: usize = 40;
 const REDUCED: usize = 6;
 const ATTEMPTS: usize = 3;
 const ALEMBIC_IDS: [&str; 5] = [
@@ -219,11 +220,8 @@ impl Rival {
             .filter(|point| fits(point))
             .cloned()
             .collect();
-        let step = if full() {
-            1
-        } else {
-            points.len().div_ceil(REDUCED).max(1)
-        };
+        let at_most = if full() { FULL } else { REDUCED };
+        let step = points.len().div_ceil(at_most).max(1);
         for point in points.into_iter().step_by(step) {
             let fault = Fault { point, blow };
             let struck = (0..ATTEMPTS).find_map(|_| self.traced(Some(&fault)).0);

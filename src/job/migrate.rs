@@ -62,9 +62,10 @@ fn cut_short(context: &Context<'_>, failure: &Error) -> Option<String> {
         Ok(open) => open?,
         Err(_) if matches!(failure, Error::NotProven { .. }) => return None,
         Err(error) => {
-            return Some(format!(
-                "The database is unchanged by this job. Whether an earlier one was cut short halfway cannot be seen: {error}."
-            ));
+            let words = "The database is unchanged by this job; whether an earlier one left it halfway cannot be seen";
+            let is_new = error.to_string() != failure.to_string();
+            let cause = is_new.then(|| format!(": {error}")).unwrap_or_default();
+            return Some(format!("{words}{cause}."));
         }
     };
     let manifest = open.manifest;

@@ -293,7 +293,9 @@ fn settle(path: &Path) -> Result<()> {
 
 /// Waits until a file's content is on disk.
 pub fn sync_file(path: &Path) -> Result<()> {
-    open(path)?.sync_all().map_err(Error::io("sync", path))
+    File::open(path)
+        .and_then(|file| file.sync_all())
+        .map_err(Error::io("sync", path))
 }
 
 /// Waits until the entries of the folder that holds `path` are on disk.

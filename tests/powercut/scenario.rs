@@ -50,7 +50,7 @@ impl Scenario {
     /// Records the job once, cuts its power at many points, and writes down what came of it.
     pub fn run(&self) {
         let recording = self.record();
-        let states = if full() { 2000 } else { 11 };
+        let states = if full() { 1000 } else { 11 };
         let mut evidence =
             Evidence::new("Power cut", self.name, format!("{COMMAND} {}", self.test));
         for (how, verdict) in self.cuts(&recording, states) {
