@@ -84,6 +84,10 @@ impl TableText {
     /// # Errors
     /// [`NotUnderstood`] where it is none.
     pub fn parse(sql: &str) -> Result<Self> {
+        // SQLite's text ends there, and the parser would panic at one in a name.
+        if sql.contains('\0') {
+            return Err(not_understood("it has a NUL character"));
+        }
         let bump = Bump::new();
         let mut parser = Parser::new(&bump, sql.as_bytes());
         let Some(Cmd::Stmt(Stmt::CreateTable { tbl_name, body, .. })) =
