@@ -314,5 +314,15 @@ fn refuse(path: &Path, reason: impl Into<String>) -> Error {
 
 fn unusable(path: &Path) -> impl FnOnce(io::Error) -> Error {
     let path = path.to_path_buf();
-    move |error| refuse(&path, format!("it is damaged: {error}"))
+    move |error| {
+        let words = error.to_string();
+        // What stands there instead is nobody's to read.
+        if words.starts_with("numeric field") {
+            return refuse(
+                &path,
+                "it is damaged: it holds something else than a tar archive",
+            );
+        }
+        refuse(&path, format!("it is damaged: {words}"))
+    }
 }

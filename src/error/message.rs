@@ -61,6 +61,12 @@ impl fmt::Display for Error {
                 f.write_str(message)?;
                 lines(f, differences)
             }
+            Self::MigrationFailed(failure) if failure.statement == 0 => write!(
+                f,
+                "{} failed at its end: {}",
+                failure.file.display(),
+                failure.cause
+            ),
             Self::MigrationFailed(failure) => write!(
                 f,
                 "{} failed at statement {}, line {}: {}\n    {}",

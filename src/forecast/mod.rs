@@ -72,6 +72,9 @@ pub async fn forecast(live: &mut Connection, plan: &Plan<'_>, enums: &EnumMap) -
 /// Where a file fails; its name is said already.
 fn failed_at(error: &Error) -> Problem {
     match error {
+        Error::MigrationFailed(failed) if failed.statement == 0 => {
+            Problem::new("at its end", failed.cause.clone())
+        }
         Error::MigrationFailed(failed) => Problem::new(
             format!("statement {}, line {}", failed.statement, failed.line),
             format!("{}: {}", failed.cause, failed.excerpt),

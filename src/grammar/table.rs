@@ -101,6 +101,10 @@ impl TableText {
     /// # Errors
     /// [`NotUnderstood`] where it is none.
     pub fn parse(sql: &str) -> Result<Self> {
+        // SQLite's text ends there, and the parser would panic at one in a name.
+        if sql.contains('\0') {
+            return Err(not_understood("it has a NUL character"));
+        }
         if depth(sql)? > DEEPEST {
             return Err(not_understood("its parentheses are nested too deeply"));
         }

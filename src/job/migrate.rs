@@ -64,7 +64,11 @@ fn cut_short(context: &Context<'_>, failure: &Error) -> Option<String> {
         Err(error) => {
             let words = "The database is unchanged by this job; whether an earlier one left it halfway cannot be seen";
             let is_new = error.to_string() != failure.to_string();
-            let cause = is_new.then(|| format!(": {error}")).unwrap_or_default();
+            let cause = if is_new {
+                format!(": {error}")
+            } else {
+                String::new()
+            };
             return Some(format!("{words}{cause}."));
         }
     };

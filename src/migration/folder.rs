@@ -171,18 +171,18 @@ pub(super) fn script(
 
 /// A disk that fails says nothing about the file.
 fn read_bytes(path: &Path) -> Result<std::result::Result<Vec<u8>, String>> {
-    if !matches!(storage::kind(path)?, PathKind::File(_)) {
-        return Ok(Err("is not a regular file".into()));
-    }
-    match storage::read_bounded(path, FILE_LIMIT_BYTES) {
+    let bytes = storage::kind(path).and_then(|kind| match kind {
+        PathKind::File(_) => storage::read_bounded(path, FILE_LIMIT_BYTES).map(Ok),
+        _ => Ok(Err("is not a regular file".into())),
+    });
+    match bytes {
         Err(error) if is_of_the_file(&error) => Ok(Err(error.to_string())),
-        other => other.map(Ok),
+        other => other,
     }
 }
 
 fn is_of_the_file(error: &Error) -> bool {
-    use std::io::ErrorKind::{FileTooLarge, PermissionDenied};
-    matches!(error, Error::Io { source, .. } if matches!(source.kind(), FileTooLarge | PermissionDenied))
+    matches!(error, Error::Io { .. }) && error.exit_code() == 2
 }
 
 fn text(bytes: Vec<u8>) -> std::result::Result<String, String> {

@@ -175,6 +175,11 @@ impl Connection {
         self.raw(|raw| raw.in_transaction()).await
     }
 
+    /// Whether the write lock is held by an open transaction.
+    pub async fn holds_write_lock(&mut self) -> Result<bool> {
+        self.raw(|raw| raw.may_write()).await
+    }
+
     /// Closes the connection, and with it every lock it holds.
     pub async fn close(self) -> Result<()> {
         self.inner

@@ -63,6 +63,13 @@ impl<'c> Raw<'c> {
         unsafe { sys::sqlite3_get_autocommit(self.db) == 0 }
     }
 
+    /// Whether the transaction may write: the write lock is held.
+    pub(super) fn may_write(&self) -> bool {
+        // SAFETY: the handle is open for as long as the guard lives, and the name is a C string.
+        let state = unsafe { sys::sqlite3_txn_state(self.db, c"main".as_ptr()) };
+        state == sys::SQLITE_TXN_WRITE
+    }
+
     /// Compiles the first statement of `sql`; returns it (none for blanks and comments) and the bytes consumed.
     pub(super) fn prepare(&self, sql: &str) -> Outcome<(Option<Statement<'_>>, usize)> {
         let length = c_int::try_from(sql.len()).map_err(|_| SqliteFailure {

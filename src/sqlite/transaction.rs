@@ -49,7 +49,20 @@ pub async fn begin(
         )
         .await?;
     }
-    Ok(())
+    if connection.holds_write_lock().await? {
+        return Ok(());
+    }
+    rollback(connection).await?;
+    Err(Error::sqlite("take the write lock")(read_only()))
+}
+
+/// Of a file that may not be written SQLite makes BEGIN IMMEDIATE a read transaction, without a word.
+fn read_only() -> SqliteFailure {
+    const READONLY: i32 = 8;
+    SqliteFailure {
+        code: READONLY,
+        message: "attempt to write a readonly database".into(),
+    }
 }
 
 /// Begins a read transaction and pins its state: the wait for a writer that is just committing is here, not in the
