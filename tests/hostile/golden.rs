@@ -97,7 +97,9 @@ fn only(all: &str, chosen: &[&str]) -> String {
 
 /// Ids, times, digests, sizes and numbers of processes, which differ from run to run, replaced by what they are.
 pub fn steady(text: &str, here: &Path) -> String {
-    let text = text.replace(here.to_str().expect("UTF-8"), "<here>");
+    let here = here.to_str().expect("UTF-8");
+    let text = text.replace(here, "<here>");
+    let text = text.replace(here.trim_end_matches('/'), "<here>");
     let mut steady = String::new();
     let mut rest = text.as_str();
     while let Some(letter) = rest.chars().next() {
