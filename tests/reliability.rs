@@ -246,6 +246,9 @@ fn tests_of(path: &Path) -> Vec<String> {
             let name = rest.split('(').next().unwrap_or(rest);
             names.push(format!("{}::{name}", file.display()));
             is_test = false;
+        } else if let Some((name, _)) = line.split_once(" => scenarios::") {
+            // The macro of tests/faults.rs makes a test of each.
+            names.push(format!("{}::{name}", file.display()));
         }
     }
     names
