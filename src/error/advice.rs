@@ -181,7 +181,7 @@ fn io_hint(source: &io::Error) -> String {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             DENIED.into()
         }
-        _ if super::is_in_the_wrong_place(source) => {
+        _ if super::code::is_in_the_wrong_place(source) => {
             "Something else stands where this file or folder should be: correct the path, or move away what is there.".into()
         }
         _ => "Check the path and the disk; `safestep doctor` helps.".into(),

@@ -3,125 +3,20 @@
 //! questions with three answers.
 
 mod advice;
+mod code;
 mod message;
 mod place;
+mod sqlite;
 
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
 pub use place::{Nearest, NewerRevision, Revision};
+pub use sqlite::SqliteFailure;
 
 /// The result of everything in this crate.
 pub type Result<T> = std::result::Result<T, Error>;
-
-/// A failure that SQLite reported.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SqliteFailure {
-    /// Extended result code, see <https://www.sqlite.org/rescode.html>; 0 when the driver failed before SQLite.
-    pub code: i32,
-    /// SQLite's own message.
-    pub message: String,
-}
-
-impl SqliteFailure {
-    /// The primary result code: the low byte of the extended one.
-    #[must_use]
-    pub fn primary(&self) -> i32 {
-        self.code & 0xff
-    }
-
-    /// Another connection is in the way (`SQLITE_BUSY`, `SQLITE_LOCKED`).
-    #[must_use]
-    pub fn is_busy(&self) -> bool {
-        matches!(self.primary(), 5 | 6)
-    }
-
-    /// The disk is full (`SQLITE_FULL`; `SQLITE_IOERR_SHMSIZE` where not even the WAL's index fits).
-    #[must_use]
-    pub fn is_full(&self) -> bool {
-        const IOERR_SHMSIZE: i32 = 4874;
-        self.primary() == 13 || self.code == IOERR_SHMSIZE
-    }
-
-    /// The disk failed (`SQLITE_IOERR`).
-    #[must_use]
-    pub fn is_io(&self) -> bool {
-        self.primary() == 10
-    }
-
-    /// Not the fault of the SQL that ran, but of the machine that it ran on: memory, disk, files that cannot be opened or
-    /// written. SQLite reports a page that cannot be read as `SQLITE_CORRUPT`; a database that is damaged does not get as
-    /// far as its migrations.
-    #[must_use]
-    pub fn is_of_the_machine(&self) -> bool {
-        self.code == 11 || matches!(self.primary(), 7 | 8 | 10 | 13 | 14)
-    }
-
-    /// Stopped by an interrupt (`SQLITE_INTERRUPT`).
-    #[must_use]
-    pub fn is_interrupt(&self) -> bool {
-        self.primary() == 9
-    }
-
-    /// A constraint was broken (`SQLITE_CONSTRAINT`).
-    #[must_use]
-    pub fn is_constraint(&self) -> bool {
-        self.primary() == 19
-    }
-
-    /// A hot journal has to be rolled back first, by somebody who may write (`SQLITE_READONLY_ROLLBACK`).
-    #[must_use]
-    pub fn needs_rollback(&self) -> bool {
-        self.code == 776
-    }
-
-    /// The file or its folder may not be written, or not even be read (`SQLITE_PERM`, `SQLITE_READONLY`, `SQLITE_CANTOPEN`).
-    #[must_use]
-    pub fn is_denied(&self) -> bool {
-        matches!(self.primary(), 3 | 8 | 14)
-    }
-
-    /// The schema uses a module, collation or function of the application's, which is not there (`SQLITE_ERROR_MISSING_COLLSEQ`;
-    /// the others have no code of their own).
-    #[must_use]
-    pub fn needs_extension(&self) -> bool {
-        let begins = |words| self.message.starts_with(words);
-        self.code == 257
-            || (self.primary() == 1
-                && (begins("no such module")
-                    || begins("no such function")
-                    || begins("unknown function")))
-    }
-
-    /// It is no database, or of a format that this SQLite does not know; that one has no code of its own.
-    #[must_use]
-    pub fn is_no_database(&self) -> bool {
-        self.primary() == 26 || (self.primary() == 1 && self.message == "unsupported file format")
-    }
-
-    /// The file is damaged or no database at all (`SQLITE_CORRUPT`, `SQLITE_NOTADB`).
-    #[must_use]
-    pub fn is_damage(&self) -> bool {
-        matches!(self.primary(), 11 | 26)
-    }
-
-    /// The statement was refused by our authorizer (`SQLITE_AUTH`).
-    #[must_use]
-    pub fn is_refused(&self) -> bool {
-        self.primary() == 23
-    }
-}
-
-impl fmt::Display for SqliteFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.code == 0 {
-            f.write_str(&self.message)
-        } else {
-            write!(f, "{} (SQLite code {})", self.message, self.code)
-        }
-    }
-}
 
 /// A process that has the database open.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -324,70 +219,6 @@ impl Error {
         let doing = doing.into();
         move |failure| Self::Sqlite { doing, failure }
     }
-
-    /// The process's exit code; the table is in `docs/design.md`.
-    #[must_use]
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            Self::Usage { .. } | Self::NoSuchRevision { .. } => 2,
-            Self::Migrations { .. } | Self::ChangedMigrations { .. } => 3,
-            Self::DatabaseMissing { .. }
-            | Self::NotADatabase { .. }
-            | Self::Corrupt { .. }
-            | Self::Halfway { .. }
-            | Self::ForeignUrl { .. }
-            | Self::UnknownRevision(_)
-            | Self::Unplaceable { .. }
-            | Self::SchemaDiffers { .. } => 4,
-            Self::MigrationFailed(_)
-            | Self::UnknownEnumValues { .. }
-            | Self::VerificationFailed { .. }
-            | Self::WouldFail { .. }
-            | Self::NotAtHead { .. } => 5,
-            Self::NotProven { .. } => 6,
-            Self::BackupUnusable { .. }
-            | Self::RecordUnusable { .. }
-            | Self::NoSuchBackup { .. } => 7,
-            Self::Locked { .. } | Self::JobRunning { .. } | Self::DiskSpace { .. } => 75,
-            Self::Interrupted { signal } => u8::try_from(128 + signal).unwrap_or(1),
-            Self::Io { source, .. } => io_exit_code(source),
-            Self::Sqlite { failure, .. } => sqlite_exit_code(failure),
-        }
-    }
-
-    /// A stable word for the kind of failure: `error.code` in the JSON document.
-    #[must_use]
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Usage { .. } => "usage",
-            Self::NoSuchRevision { .. } => "no_such_revision",
-            Self::Migrations { .. } => "migrations_not_acceptable",
-            Self::ChangedMigrations { .. } => "migrations_changed",
-            Self::DatabaseMissing { .. } => "database_missing",
-            Self::NotADatabase { .. } => "not_a_database",
-            Self::Corrupt { .. } => "database_corrupt",
-            Self::Halfway { .. } => "halfway",
-            Self::ForeignUrl { .. } => "foreign_url",
-            Self::UnknownRevision(_) => "unknown_revision",
-            Self::Unplaceable { .. } => "unplaceable_database",
-            Self::SchemaDiffers { .. } => "schema_differs",
-            Self::MigrationFailed(_) => "migration_failed",
-            Self::UnknownEnumValues { .. } => "unknown_enum_values",
-            Self::VerificationFailed { .. } => "verification_failed",
-            Self::WouldFail { .. } => "would_fail",
-            Self::NotAtHead { .. } => "not_at_head",
-            Self::NotProven { .. } => "not_proven",
-            Self::BackupUnusable { .. } => "backup_unusable",
-            Self::RecordUnusable { .. } => "record_unusable",
-            Self::NoSuchBackup { .. } => "no_such_backup",
-            Self::Locked { .. } => "locked",
-            Self::JobRunning { .. } => "job_running",
-            Self::DiskSpace { .. } => "disk_space",
-            Self::Interrupted { .. } => "interrupted",
-            Self::Io { .. } => "io",
-            Self::Sqlite { .. } => "sqlite",
-        }
-    }
 }
 
 /// What is wrong with a TOML text, with the line at fault unless that is a long one.
@@ -399,46 +230,6 @@ pub fn toml_words(error: &toml::de::Error) -> String {
         error.message().to_owned()
     } else {
         words.trim_end().to_owned()
-    }
-}
-
-fn io_exit_code(source: &io::Error) -> u8 {
-    match source.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => 75,
-        _ if is_in_the_wrong_place(source) => 2,
-        _ => 1,
-    }
-}
-
-/// What stands at a path cannot be what was meant, or is not for us to use: somebody has to put the path or its owner right.
-fn is_in_the_wrong_place(source: &io::Error) -> bool {
-    use io::ErrorKind as Kind;
-    let is_loop = source.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error());
-    is_loop
-        || matches!(
-            source.kind(),
-            Kind::PermissionDenied
-                | Kind::ReadOnlyFilesystem
-                | Kind::NotADirectory
-                | Kind::IsADirectory
-                | Kind::AlreadyExists
-                | Kind::InvalidFilename
-                | Kind::InvalidInput
-                | Kind::FileTooLarge
-        )
-}
-
-fn sqlite_exit_code(failure: &SqliteFailure) -> u8 {
-    if failure.is_busy() || failure.is_full() {
-        75
-    } else if failure.is_damage()
-        || failure.needs_rollback()
-        || failure.is_denied()
-        || failure.needs_extension()
-    {
-        4
-    } else {
-        1
     }
 }
 

@@ -1,0 +1,111 @@
+//! What a failure means to whoever started the program: an exit code for podFailurePolicy and cron, a word for JSON.
+
+use std::io;
+
+use super::{Error, SqliteFailure};
+
+impl Error {
+    /// The process's exit code; the table is in `docs/design.md`.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage { .. } | Self::NoSuchRevision { .. } => 2,
+            Self::Migrations { .. } | Self::ChangedMigrations { .. } => 3,
+            Self::DatabaseMissing { .. }
+            | Self::NotADatabase { .. }
+            | Self::Corrupt { .. }
+            | Self::Halfway { .. }
+            | Self::ForeignUrl { .. }
+            | Self::UnknownRevision(_)
+            | Self::Unplaceable { .. }
+            | Self::SchemaDiffers { .. } => 4,
+            Self::MigrationFailed(_)
+            | Self::UnknownEnumValues { .. }
+            | Self::VerificationFailed { .. }
+            | Self::WouldFail { .. }
+            | Self::NotAtHead { .. } => 5,
+            Self::NotProven { .. } => 6,
+            Self::BackupUnusable { .. }
+            | Self::RecordUnusable { .. }
+            | Self::NoSuchBackup { .. } => 7,
+            Self::Locked { .. } | Self::JobRunning { .. } | Self::DiskSpace { .. } => 75,
+            Self::Interrupted { signal } => u8::try_from(128 + signal).unwrap_or(1),
+            Self::Io { source, .. } => io_exit_code(source),
+            Self::Sqlite { failure, .. } => sqlite_exit_code(failure),
+        }
+    }
+
+    /// A stable word for the kind of failure: `error.code` in the JSON document.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Usage { .. } => "usage",
+            Self::NoSuchRevision { .. } => "no_such_revision",
+            Self::Migrations { .. } => "migrations_not_acceptable",
+            Self::ChangedMigrations { .. } => "migrations_changed",
+            Self::DatabaseMissing { .. } => "database_missing",
+            Self::NotADatabase { .. } => "not_a_database",
+            Self::Corrupt { .. } => "database_corrupt",
+            Self::Halfway { .. } => "halfway",
+            Self::ForeignUrl { .. } => "foreign_url",
+            Self::UnknownRevision(_) => "unknown_revision",
+            Self::Unplaceable { .. } => "unplaceable_database",
+            Self::SchemaDiffers { .. } => "schema_differs",
+            Self::MigrationFailed(_) => "migration_failed",
+            Self::UnknownEnumValues { .. } => "unknown_enum_values",
+            Self::VerificationFailed { .. } => "verification_failed",
+            Self::WouldFail { .. } => "would_fail",
+            Self::NotAtHead { .. } => "not_at_head",
+            Self::NotProven { .. } => "not_proven",
+            Self::BackupUnusable { .. } => "backup_unusable",
+            Self::RecordUnusable { .. } => "record_unusable",
+            Self::NoSuchBackup { .. } => "no_such_backup",
+            Self::Locked { .. } => "locked",
+            Self::JobRunning { .. } => "job_running",
+            Self::DiskSpace { .. } => "disk_space",
+            Self::Interrupted { .. } => "interrupted",
+            Self::Io { .. } => "io",
+            Self::Sqlite { .. } => "sqlite",
+        }
+    }
+}
+
+fn io_exit_code(source: &io::Error) -> u8 {
+    match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => 75,
+        _ if is_in_the_wrong_place(source) => 2,
+        _ => 1,
+    }
+}
+
+/// What stands at a path cannot be what was meant, or is not for us to use: somebody has to put the path or its owner right.
+pub(super) fn is_in_the_wrong_place(source: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    let is_loop = source.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error());
+    is_loop
+        || matches!(
+            source.kind(),
+            Kind::PermissionDenied
+                | Kind::ReadOnlyFilesystem
+                | Kind::NotADirectory
+                | Kind::IsADirectory
+                | Kind::AlreadyExists
+                | Kind::InvalidFilename
+                | Kind::InvalidInput
+                | Kind::FileTooLarge
+        )
+}
+
+fn sqlite_exit_code(failure: &SqliteFailure) -> u8 {
+    if failure.is_busy() || failure.is_full() {
+        75
+    } else if failure.is_damage()
+        || failure.needs_rollback()
+        || failure.is_denied()
+        || failure.needs_extension()
+    {
+        4
+    } else {
+        1
+    }
+}
