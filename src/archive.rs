@@ -12,7 +12,7 @@ use flate2::bufread::GzDecoder;
 use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, is_something_else};
 use crate::fault::{self, Point};
 use crate::sqlite::{Interrupt, hex};
 use crate::storage;
@@ -208,7 +208,9 @@ type Gz = GzDecoder<BufReader<File>>;
 
 fn open(path: &Path) -> Result<tar::Archive<Gz>> {
     let file = storage::open(path).map_err(|error| match error {
-        Error::Io { source, .. } => refuse(path, format!("it cannot be opened: {source}")),
+        Error::Io { source, .. } if is_something_else(&source) => {
+            refuse(path, format!("it cannot be opened: {source}"))
+        }
         other => other,
     })?;
     Ok(tar::Archive::new(GzDecoder::new(BufReader::with_capacity(

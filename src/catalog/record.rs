@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::RECORD;
 use super::manifest::{FORMAT_VERSION, Manifest, require_format};
 use crate::clock::Stamp;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, is_something_else};
 use crate::fault::{self, Point};
 use crate::storage;
 
@@ -98,7 +98,7 @@ impl JobRecord {
             reason,
         };
         let bytes = storage::read_bounded(path, LIMIT_BYTES).map_err(|error| match error {
-            Error::Io { source, .. } => unusable(source.to_string()),
+            Error::Io { source, .. } if is_something_else(&source) => unusable(source.to_string()),
             other => other,
         })?;
         let value: serde_json::Value =

@@ -81,16 +81,29 @@ fn io_exit_code(source: &io::Error) -> u8 {
 /// What stands at a path cannot be what was meant, or is not for us to use: somebody has to put the path or its owner right.
 pub(super) fn is_in_the_wrong_place(source: &io::Error) -> bool {
     use io::ErrorKind as Kind;
-    let is_loop = source.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error());
-    is_loop
+    is_something_else(source)
         || matches!(
             source.kind(),
             Kind::PermissionDenied
                 | Kind::ReadOnlyFilesystem
-                | Kind::NotADirectory
-                | Kind::IsADirectory
                 | Kind::AlreadyExists
                 | Kind::InvalidFilename
+        )
+}
+
+/// What stands at a path is no file, or no folder, or larger than such a file can be, or a link to nothing: neither the
+/// machine nor a missing right is to blame.
+#[must_use]
+pub fn is_something_else(source: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    use rustix::io::Errno;
+    let loop_or_socket = [Errno::LOOP, Errno::NXIO].map(|errno| Some(errno.raw_os_error()));
+    loop_or_socket.contains(&source.raw_os_error())
+        || matches!(
+            source.kind(),
+            Kind::NotFound
+                | Kind::NotADirectory
+                | Kind::IsADirectory
                 | Kind::InvalidInput
                 | Kind::FileTooLarge
         )

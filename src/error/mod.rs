@@ -12,6 +12,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use code::is_something_else;
 pub use place::{Nearest, NewerRevision, Revision};
 pub use sqlite::SqliteFailure;
 

@@ -217,11 +217,11 @@ impl Verdict {
             0 => {}
             1 | 75 if state == "old" && claims_old => {}
             // What a person may have done to the folder.
-            3 if fault.blow == Blow::Fails(Errno::EACCES) && state == "old" && claims_old => {}
+            2..=4 if is_denied(fault) && state == "old" && claims_old => {}
             // SQLite takes a page that cannot be read for one that is damaged, and so do we with an archive.
             4 | 7 if is_unreadable(fault) && state == "old" && claims_old => {}
-            1 | 3 | 4 | 75 if kind == Kind::InSteps && run.stderr.contains("BETWEEN") => {}
-            1 if state == "as found" && run.stderr.contains("cannot be seen") => {}
+            1..=4 | 75 if kind == Kind::InSteps && run.stderr.contains("BETWEEN") => {}
+            1 | 2 if state == "as found" && run.stderr.contains("cannot be seen") => {}
             6 if is_lasting => {}
             6 => self.problem("it calls for an operator, though everything works again"),
             code => self.problem(format!(
@@ -244,6 +244,10 @@ fn must_be_told(fault: &Fault) -> bool {
     let Point { call, file, .. } = &fault.point;
     let earlier = file.ends_with(".tar.gz") && matches!(*call, "openat" | "read");
     file.starts_with("backups/fastflow") && *call != "fcntl" && !earlier && errno != Errno::EINVAL
+}
+
+fn is_denied(fault: &Fault) -> bool {
+    matches!(fault.blow, Blow::Fails(Errno::EACCES | Errno::EROFS))
 }
 
 fn is_unreadable(fault: &Fault) -> bool {
