@@ -9,6 +9,9 @@ const DAMAGED: &str = "Do not migrate a damaged database. Stop the application, 
 
 const DENIED: &str = "safestep must run as the user that owns the database, and the database's and the backups' folders must be writable.";
 
+const UNOPENABLE: &str = "Look at the rights of the file and its folder, at the free space and inodes of its disk and at the limit of open files; \
+     `safestep doctor` helps. Then run the same command again.";
+
 impl Error {
     /// What to do next.
     #[must_use]
@@ -111,6 +114,7 @@ impl Error {
                 .into(),
             Self::Sqlite { failure, .. } if failure.is_damage() => DAMAGED.into(),
             Self::Sqlite { failure, .. } if failure.is_denied() => DENIED.into(),
+            Self::Sqlite { failure, .. } if failure.is_unopenable() => UNOPENABLE.into(),
             Self::Sqlite { failure, .. } if failure.needs_extension() => "The schema needs an extension of the application's that safestep does not have, so it cannot be checked here. \
                  Nothing was changed. Drop what needs it, or migrate this database with the application's own means."
                 .into(),

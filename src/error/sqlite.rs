@@ -63,10 +63,16 @@ impl SqliteFailure {
         self.code == 776
     }
 
-    /// The file or its folder may not be written, or not even be read (`SQLITE_PERM`, `SQLITE_READONLY`, `SQLITE_CANTOPEN`).
+    /// The file may not be written (`SQLITE_PERM`, `SQLITE_READONLY`).
     #[must_use]
     pub fn is_denied(&self) -> bool {
-        matches!(self.primary(), 3 | 8 | 14)
+        matches!(self.primary(), 3 | 8)
+    }
+
+    /// The file or one beside it could not be opened (`SQLITE_CANTOPEN`): no right, no room, no handle, no such folder.
+    #[must_use]
+    pub fn is_unopenable(&self) -> bool {
+        self.primary() == 14
     }
 
     /// The schema uses a module, collation or function of the application's, which is not there (`SQLITE_ERROR_MISSING_COLLSEQ`;

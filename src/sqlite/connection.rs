@@ -9,6 +9,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection as _, Decode, Row, Sqlite, 
 use super::ffi::Raw;
 use super::interrupt::Interrupt;
 use crate::error::{Error, Result, SqliteFailure};
+use crate::storage;
 
 /// Virtual-machine steps between two looks at the interrupt.
 const STEPS_PER_LOOK: i32 = 20_000;
@@ -41,6 +42,8 @@ pub struct Connection {
 impl Connection {
     /// Opens `path`, which must exist.
     pub async fn open(path: &Path, access: Access, interrupt: &Interrupt) -> Result<Self> {
+        // SQLite's own code does not tell a missing right from a machine out of handles.
+        storage::require_readable(path)?;
         let options = SqliteConnectOptions::new().filename(path);
         Self::connect(options, path, access, interrupt).await
     }

@@ -20,7 +20,7 @@ use crate::fault::{self, Point};
 
 pub use holders::holders_of;
 pub use lock::JobLock;
-pub use room::{free_bytes, require_free, require_writable, same_file_system};
+pub use room::{free_bytes, require_free, require_readable, require_writable, same_file_system};
 
 /// Opening a pipe that nobody writes to would wait for ever.
 const WITHOUT_WAITING: i32 = OFlags::NONBLOCK.bits().cast_signed();

@@ -1,4 +1,4 @@
-//! How much room is left, and where.
+//! How much room is left, and what we may read and write.
 
 use std::fs;
 use std::io;
@@ -39,6 +39,17 @@ pub fn require_writable(folder: &Path) -> Result<()> {
     access(existing, Access::WRITE_OK | Access::EXEC_OK)
         .map_err(io::Error::from)
         .map_err(Error::io("write in", existing))
+}
+
+/// Refuses a file that we have no right to read. That it is not there is for others to say.
+pub fn require_readable(path: &Path) -> Result<()> {
+    use rustix::fs::{Access, access};
+    match access(path, Access::READ_OK) {
+        Err(errno) if errno == rustix::io::Errno::ACCESS => {
+            Err(Error::io("read", path)(io::Error::from(errno)))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Refuses with [`Error::DiskSpace`] where fewer than `needed_bytes` are free.
