@@ -220,6 +220,8 @@ impl Verdict {
             2..=4 if is_denied(fault) && state == "old" && claims_old => {}
             // SQLite takes a page that cannot be read for one that is damaged, and so do we with an archive.
             4 | 7 if is_unreadable(fault) && state == "old" && claims_old => {}
+            // What SQLite cannot open for writing it opens for reading, whatever the reason was.
+            4 if run.stderr.contains("readonly database") && state == "old" && claims_old => {}
             1..=4 | 75 if kind == Kind::InSteps && run.stderr.contains("BETWEEN") => {}
             1 | 2 if state == "as found" && run.stderr.contains("cannot be seen") => {}
             6 if is_lasting => {}
