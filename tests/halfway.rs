@@ -4,6 +4,7 @@
 mod support;
 
 use std::fs;
+use std::path::Path;
 
 use rustix::process::Signal;
 use support::{Run, Sandbox, block_on, connect, files_ending, send, wait_until};
@@ -151,4 +152,117 @@ fn every_command_that_looks_says_that_it_is_halfway_and_what_to_do() {
     sandbox.run(&["run"]).expect_code(0);
     assert!(sandbox.content() == before);
     sandbox.run(&["check"]).expect_code(0);
+}
+
+/// Flips one bit in the middle of the raw snapshot that the job has left.
+fn damage_the_snapshot(sandbox: &Sandbox) {
+    let path = files_ending(&sandbox.backups(), ".snapshot.db").remove(0);
+    let mut bytes = fs::read(&path).expect("snapshot");
+    let at = bytes
+        .windows(3)
+        .position(|window| window == b"etl")
+        .expect("the row");
+    bytes[at] ^= 1;
+    fs::write(&path, bytes).expect("snapshot");
+}
+
+/// Removes the archive that the job had made beside the migration, if it came that far.
+fn remove_the_archives(sandbox: &Sandbox) {
+    for archive in sandbox.archives() {
+        fs::remove_file(archive).expect("archive");
+    }
+}
+
+#[test]
+fn a_snapshot_that_was_damaged_since_is_not_put_back_and_the_backup_of_it_is() {
+    let (sandbox, before) = killed_halfway();
+    withdraw_the_migration(&sandbox);
+    // As a job leaves it whose archive was finished before it was killed.
+    let record = files_ending(&sandbox.backups(), ".job.json").remove(0);
+    let text = fs::read_to_string(&record).expect("record");
+    let manifest: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    remove_the_archives(&sandbox);
+    pack(
+        &files_ending(&sandbox.backups(), ".snapshot.db").remove(0),
+        &manifest["manifest"],
+        Path::new(&record.to_string_lossy().replace(".job.json", ".tar.gz")),
+    );
+    damage_the_snapshot(&sandbox);
+    let run = sandbox.run(&["run"]).expect_code(0);
+    assert!(run.stdout.contains("was put back"), "{}", run.stdout);
+    assert!(sandbox.content() == before);
+}
+
+#[test]
+fn without_a_sound_snapshot_nothing_is_put_back_and_a_restore_of_another_backup_helps() {
+    let (sandbox, before) = killed_halfway();
+    withdraw_the_migration(&sandbox);
+    remove_the_archives(&sandbox);
+    damage_the_snapshot(&sandbox);
+    let between = sandbox.content();
+    let run = sandbox.run(&["run"]).expect_code(7);
+    assert!(run.stderr.contains("gone or damaged"), "{}", run.stderr);
+    assert!(run.stderr.contains("BETWEEN"), "{}", run.stderr);
+    assert!(sandbox.content() == between, "nothing was put back");
+    assert_ne!(between, before);
+}
+
+#[test]
+fn a_record_that_cannot_be_read_does_not_keep_a_restore_from_helping() {
+    let (sandbox, before) = killed_halfway();
+    withdraw_the_migration(&sandbox);
+    let record = files_ending(&sandbox.backups(), ".job.json").remove(0);
+    let kept = sandbox.path("good.tar.gz");
+    let text = fs::read_to_string(&record).expect("record");
+    let manifest: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let snapshot = files_ending(&sandbox.backups(), ".snapshot.db").remove(0);
+    pack(&snapshot, &manifest["manifest"], &kept);
+    fs::write(&record, "").expect("record");
+    sandbox.run(&["run"]).expect_code(7);
+    sandbox
+        .run(&["restore", "good.tar.gz", "--yes"])
+        .expect_code(0);
+    assert!(sandbox.content() == before);
+    fs::remove_file(&record).expect("record");
+    sandbox.run(&["run"]).expect_code(0);
+    assert!(sandbox.content() == before);
+}
+
+/// An archive as the program makes them.
+fn pack(database: &Path, manifest: &serde_json::Value, target: &Path) {
+    let file = fs::File::create(target).expect("archive");
+    let gzip = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
+    let mut tar = tar::Builder::new(gzip);
+    let text = manifest.to_string();
+    let mut header = tar::Header::new_gnu();
+    header.set_mode(0o600);
+    header.set_size(text.len() as u64);
+    tar.append_data(&mut header, "manifest.json", text.as_bytes())
+        .expect("manifest");
+    let bytes = fs::read(database).expect("snapshot");
+    header.set_size(bytes.len() as u64);
+    let name = manifest["file"].as_str().expect("a name");
+    tar.append_data(&mut header, name, &bytes[..])
+        .expect("database");
+    tar.into_inner()
+        .and_then(flate2::write::GzEncoder::finish)
+        .expect("the end");
+}
+
+/// A finished job whose snapshot was not archived yet.
+#[test]
+fn a_damaged_snapshot_of_a_job_that_has_ended_stands_in_nobody_s_way() {
+    let (sandbox, before) = killed_halfway();
+    let record = files_ending(&sandbox.backups(), ".job.json").remove(0);
+    let raw = files_ending(&sandbox.backups(), ".snapshot.db").remove(0);
+    let bytes = fs::read(&raw).expect("snapshot");
+    withdraw_the_migration(&sandbox);
+    sandbox.run(&["run"]).expect_code(0);
+    remove_the_archives(&sandbox);
+    assert!(record.exists());
+    fs::write(&raw, &bytes[..bytes.len() / 2]).expect("snapshot");
+    let run = sandbox.run(&["backup"]).expect_code(0);
+    assert!(run.stdout.contains(".snapshot.damaged"), "{}", run.stdout);
+    assert!(!raw.exists());
+    assert!(sandbox.content() == before);
 }

@@ -14,6 +14,7 @@ mod manifest;
 mod record;
 mod retention;
 mod select;
+mod sound;
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::{Path, PathBuf};
@@ -169,6 +170,17 @@ impl Catalog {
     /// Records of this very database. Another one of the same name may share the folder.
     pub fn own_records(&self) -> Result<Vec<JobRecord>> {
         let mut records = self.records()?;
+        records.retain(|record| Path::new(&record.manifest.source) == self.database);
+        Ok(records)
+    }
+
+    /// As [`Self::own_records`], passing over those that cannot be read: a restore may be the only way out.
+    pub fn legible_records(&self) -> Result<Vec<JobRecord>> {
+        let mut records: Vec<JobRecord> = self
+            .with_suffix(RECORD)?
+            .iter()
+            .filter_map(|path| JobRecord::read(path).ok())
+            .collect();
         records.retain(|record| Path::new(&record.manifest.source) == self.database);
         Ok(records)
     }

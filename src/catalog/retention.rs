@@ -25,10 +25,13 @@ impl Catalog {
         for path in self.with_suffix(DAMAGED_DRAFT)? {
             storage::remove_folder(&path)?;
         }
-        let known: Vec<PathBuf> = self
-            .records()?
+        // Where a record cannot be read, a snapshot may be that of its job.
+        let Ok(records) = self.records() else {
+            return Ok(());
+        };
+        let known: Vec<PathBuf> = records
             .iter()
-            .map(|r| self.slot_of(r).snapshot())
+            .map(|record| self.slot_of(record).snapshot())
             .collect();
         for path in self.leftovers(SNAPSHOT)? {
             if !known.contains(&path) {

@@ -93,7 +93,7 @@ fn is_named(path: &Path, wanted: &str) -> bool {
 /// The archive that an error of [`read_backup`] is about.
 fn path_of(error: &Error) -> Option<&Path> {
     match error {
-        Error::BackupUnusable { backup, .. } => Some(backup),
+        Error::BackupUnusable { backup: path, .. } | Error::Io { path, .. } => Some(path),
         _ => None,
     }
 }

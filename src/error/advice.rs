@@ -89,8 +89,9 @@ impl Error {
                 backup.display()
             ),
             Self::RecordUnusable { record, .. } => format!(
-                "It may be the trace of a job that was cut short. If `safestep check` finds the database as it should be, \
-                 move {} out of the folder and run the same command again; else put the backup of its name back first.",
+                "It may be the trace of a job that was cut short. `safestep backups list` shows the backup of that time: put it back \
+                 (`safestep restore <backup>`), or leave the database if the application finds all well in it. Then move {} out of the \
+                 folder and run the same command again.",
                 record.display()
             ),
             Self::BackupUnusable { .. } => {

@@ -59,6 +59,8 @@ async fn conduct(context: Context<'_>, task: Task<'_>, report: &mut Report) -> R
 /// A job outside a transaction that was cut short and that this one could not put right either.
 fn cut_short(context: &Context<'_>, failure: &Error) -> Option<String> {
     let open = match context.halfway() {
+        // It is that job which runs.
+        Ok(_) if matches!(failure, Error::JobRunning { .. }) => return None,
         Ok(open) => open?,
         Err(_) if matches!(failure, Error::NotProven { .. }) => return None,
         Err(error) => {

@@ -1,12 +1,12 @@
 //! What jobs that were cut short have left, finished or undone before anything new begins.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::report::Report;
 use super::restore::{Source, put_over};
 use super::{Context, draft, keep};
 use crate::catalog::{JobKind, JobRecord, Outcome, discard_database};
-use crate::error::{Error, Problem, Result};
+use crate::error::{Problem, Result};
 use crate::fault::{self, Point};
 use crate::history::{self, History};
 use crate::migration::{Migrations, version_name};
@@ -47,7 +47,7 @@ pub(super) fn sweep(context: &Context<'_>) -> Result<()> {
 pub(super) async fn tidy(context: &Context<'_>, spared: &Path, report: &mut Report) -> Result<()> {
     sweep(context)?;
     let catalog = context.catalog();
-    for record in catalog.own_records()? {
+    for record in catalog.legible_records()? {
         let is_open_restore = record.outcome.is_none() && record.kind == JobKind::Restore;
         if is_open_restore && restore_journal_mode(context, &record).await.is_ok() {
             let path = catalog.slot_of(&record).record();
@@ -55,15 +55,16 @@ pub(super) async fn tidy(context: &Context<'_>, spared: &Path, report: &mut Repo
         }
     }
     archive_leftovers(context, report)?;
-    catalog
-        .prune(context.settings.keep, Some(spared))
-        .map(|_| ())
+    // Not where a record cannot be read: it may be that of a job which still needs what would go.
+    let pruned = catalog.prune(context.settings.keep, Some(spared));
+    report.note("prune", pruned);
+    Ok(())
 }
 
 /// Makes backups of the raw snapshots that are left over and not needed for a recovery any more. What a restore does
 /// stands, whatever comes of them.
 pub(super) fn archive_leftovers(context: &Context<'_>, report: &mut Report) -> Result<()> {
-    for record in context.catalog().own_records()? {
+    for record in context.catalog().legible_records()? {
         if record.outcome.is_none() {
             continue;
         }
@@ -152,8 +153,6 @@ async fn undo_non_transactional(
     record: &JobRecord,
     report: &mut Report,
 ) -> Result<(&'static str, String)> {
-    let slot = context.catalog().slot_of(record);
-    let snapshot = slot.snapshot();
     let mut live =
         Connection::open(context.database(), Access::Exclusive, context.interrupt).await?;
     sqlite::begin(
@@ -165,30 +164,19 @@ async fn undo_non_transactional(
     )
     .await?;
     fault::reach(Point::RecoveryJudged);
-    let complete = is_complete(&mut live, migrations, record).await;
-    if !complete && !snapshot.exists() {
-        sqlite::rollback(&mut live).await?;
-        live.close().await?;
-        return Err(Error::RecordUnusable {
-            record: slot.record(),
-            reason: format!(
-                "its job was cut short halfway, and its snapshot {} is gone",
-                snapshot.display()
-            ),
-        });
-    }
-    let unchanged = !complete
-        && sqlite::pages_available(&mut live).await?
-        && sqlite::digest_live(&mut live).await? == sqlite::digest_file(&snapshot)?;
+    let judged = judge(context, &mut live, migrations, record).await;
     sqlite::rollback(&mut live).await?;
-    if complete {
-        live.close().await?;
-        return Ok(("completed", "it had been completed".to_owned()));
-    }
-    if unchanged {
-        live.close().await?;
-        return Ok(("unchanged", "it had not changed anything yet".to_owned()));
-    }
+    let snapshot = match judged {
+        Ok(Judgement::Halfway(snapshot)) => snapshot,
+        Ok(Judgement::Settled(outcome, words)) => {
+            live.close().await?;
+            return Ok((outcome, words.to_owned()));
+        }
+        Err(error) => {
+            live.close().await?;
+            return Err(error);
+        }
+    };
     let restorer = Restorer {
         snapshot,
         journal_mode: record.manifest.journal_mode.clone(),
@@ -208,6 +196,36 @@ async fn undo_non_transactional(
         )
     });
     Ok(("restored", format!("its snapshot was put back{kept}")))
+}
+
+/// What has become of a job outside a transaction.
+enum Judgement {
+    /// It is where it wanted to go, or where it began.
+    Settled(&'static str, &'static str),
+    /// This is what it was before.
+    Halfway(PathBuf),
+}
+
+/// Under the exclusive lock. Nothing is put back that is not what the record says.
+async fn judge(
+    context: &Context<'_>,
+    live: &mut Connection,
+    migrations: Option<&Migrations>,
+    record: &JobRecord,
+) -> Result<Judgement> {
+    if is_complete(live, migrations, record).await {
+        return Ok(Judgement::Settled("completed", "it had been completed"));
+    }
+    let snapshot = context
+        .catalog()
+        .proven_snapshot(record, context.interrupt)?;
+    if sqlite::pages_available(live).await?
+        && sqlite::digest_live(live).await? == sqlite::digest_file(&snapshot)?
+    {
+        let words = "it had not changed anything yet";
+        return Ok(Judgement::Settled("unchanged", words));
+    }
+    Ok(Judgement::Halfway(snapshot))
 }
 
 async fn is_complete(
@@ -239,6 +257,15 @@ fn finish_archive(context: &Context<'_>, mut record: JobRecord, report: &mut Rep
         return Ok(());
     }
     if !slot.archive().exists() {
+        if let Some(aside) = context.catalog().set_aside_if_damaged(&record)? {
+            let message = format!(
+                "the snapshot of job {}, which has ended, was damaged before it was archived; it is kept as {}",
+                record.id,
+                aside.display()
+            );
+            report.warnings.push(Problem::new("backup", message));
+            return Ok(());
+        }
         let kept = keep::keep(
             &context.catalog(),
             &slot,

@@ -150,7 +150,7 @@ fn require_layout(backup: &Backup, unpacked: &Path) -> Result<()> {
 /// A restore that a person asked for supersedes what a job that was cut short would have needed.
 async fn close_interrupted(context: &Context<'_>, report: &mut Report) -> Result<()> {
     let catalog = context.catalog();
-    for record in catalog.own_records()? {
+    for record in catalog.legible_records()? {
         if record.outcome.is_none() {
             if let Err(error) = recover::restore_journal_mode(context, &record).await {
                 let message = format!("could not be put back into WAL mode: {error}");
