@@ -131,13 +131,16 @@ fn job_records_that_are_broken_or_lie_are_refused_and_lead_nowhere() {
     ]);
     let snapshot = PathBuf::from(text(&path).replace(".job.json", ".snapshot.db"));
     for (name, bytes) in [
-        ("a job cut short, without its snapshot", None),
+        ("a job cut short, without its snapshot and its backup", None),
         (
-            "a job cut short, with a snapshot of text",
+            "a job cut short, with a snapshot of text and without its backup",
             Some("hello\n".repeat(1000)),
         ),
     ] {
         fs::write(&path, &open).unwrap();
+        for archive in sandbox.archives() {
+            fs::remove_file(archive).unwrap();
+        }
         if let Some(bytes) = bytes {
             fs::write(&snapshot, bytes).unwrap();
         }
