@@ -54,15 +54,25 @@ impl Snapshot {
 /// Refuses early where the copies would not fit: the raw one and the archive beside the backups, and the journal or
 /// WAL of a migration that rewrites everything beside the database; or where nothing can be written at all.
 pub fn require_room(catalog: &Catalog, database: &Path, facts: &FileFacts) -> Result<()> {
-    storage::require_writable(catalog.folder())?;
     storage::require_writable(&storage::folder_of(database))?;
-    let copies = facts.size_bytes().saturating_mul(2) + HEADROOM_BYTES;
     let journal = facts.size_bytes() + HEADROOM_BYTES;
     if storage::same_file_system(catalog.folder(), database)? {
-        return storage::require_free(catalog.folder(), copies + journal);
+        storage::require_writable(catalog.folder())?;
+        return storage::require_free(catalog.folder(), copies(facts) + journal);
     }
-    storage::require_free(catalog.folder(), copies)?;
+    require_room_to_copy(catalog, facts)?;
     storage::require_free(database, journal)
+}
+
+/// As [`require_room`], where the database itself is not changed.
+pub fn require_room_to_copy(catalog: &Catalog, facts: &FileFacts) -> Result<()> {
+    storage::require_writable(catalog.folder())?;
+    storage::require_free(catalog.folder(), copies(facts))
+}
+
+/// The raw copy, and an archive that may be as large.
+fn copies(facts: &FileFacts) -> u64 {
+    facts.size_bytes().saturating_mul(2) + HEADROOM_BYTES
 }
 
 /// Takes a snapshot through `source`, which must be protected from writers for as long as this runs.

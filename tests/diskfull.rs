@@ -380,9 +380,23 @@ fn plan_and_doctor_foretell_a_disk_that_is_too_small_or_cannot_be_written() {
         sandbox.run(&["doctor"]).expect_code(0);
         small.make_read_only();
         told(
-            sandbox.run(&["doctor"]).expect_code(1),
+            sandbox.run(&["doctor"]).expect_code(2),
             "could not write in",
         );
         told(sandbox.run(&["plan"]).expect_code(0), "could not write in");
+    });
+}
+
+const ELSEWHERE: &str = "a_backup_of_a_database_on_a_full_disk_needs_room_only_where_it_goes";
+
+#[test]
+fn a_backup_of_a_database_on_a_full_disk_needs_room_only_where_it_goes() {
+    in_namespace(ELSEWHERE, || {
+        let drill = Drill::at("003", Mode::Delete, ROWS);
+        let small = Small::mount(&drill, Layout::Database);
+        small.reset(PAGE);
+        drill.sandbox.run(&["run"]).expect_code(75);
+        drill.sandbox.run(&["backup"]).expect_code(0);
+        assert!(drill.is_backed_up(&drill.state()));
     });
 }

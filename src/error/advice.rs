@@ -103,7 +103,7 @@ impl Error {
                 "Wait for the other job to end, or give a longer --lock-timeout.".into()
             }
             Self::DiskSpace { .. } => {
-                "Free some space, or put --backups on a larger disk, and run the same command again.".into()
+                "Free some space there; if it is the backups that need it, put --backups on a larger disk. Then run the same command again.".into()
             }
             Self::Interrupted { .. } => "Run the same command again.".into(),
             Self::Io { source, .. } => io_hint(source),

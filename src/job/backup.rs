@@ -84,7 +84,7 @@ async fn take(
     sqlite::begin_reading(live, context.deadline(), context.interrupt).await?;
     let facts = FileFacts::read(live).await?;
     let catalog = context.catalog();
-    snapshot::require_room(&catalog, context.database(), &facts)?;
+    snapshot::require_room_to_copy(&catalog, &facts)?;
     let revision = revision(context, live).await;
     report.from = Some(revision.clone());
     let request = snapshot::Request {
