@@ -88,8 +88,11 @@ impl EnumMap {
             folder: folder.to_path_buf(),
             problems: vec![Problem::new("enums.toml", message)],
         };
-        let bytes = storage::read_bounded(&path, FILE_LIMIT_BYTES)
-            .map_err(|error| complain(error.to_string()))?;
+        let bytes =
+            storage::read_bounded(&path, FILE_LIMIT_BYTES).map_err(|error| match error {
+                error if error.is_of_the_path() => complain(error.to_string()),
+                other => other,
+            })?;
         let text = String::from_utf8(bytes).map_err(|_| complain("is not UTF-8".into()))?;
         let map: Self = toml::from_str(&text).map_err(|error| complain(toml_words(&error)))?;
         let problems = map.problems();

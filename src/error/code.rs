@@ -35,6 +35,12 @@ impl Error {
         }
     }
 
+    /// What stands at a path is to blame, or who may read it; not the machine.
+    #[must_use]
+    pub fn is_of_the_path(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if is_in_the_wrong_place(source))
+    }
+
     /// A stable word for the kind of failure: `error.code` in the JSON document.
     #[must_use]
     pub fn code(&self) -> &'static str {

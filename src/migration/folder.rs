@@ -176,13 +176,9 @@ fn read_bytes(path: &Path) -> Result<std::result::Result<Vec<u8>, String>> {
         _ => Ok(Err("is not a regular file".into())),
     });
     match bytes {
-        Err(error) if is_of_the_file(&error) => Ok(Err(error.to_string())),
+        Err(error) if error.is_of_the_path() => Ok(Err(error.to_string())),
         other => other,
     }
-}
-
-fn is_of_the_file(error: &Error) -> bool {
-    matches!(error, Error::Io { .. }) && error.exit_code() == 2
 }
 
 fn text(bytes: Vec<u8>) -> std::result::Result<String, String> {

@@ -83,7 +83,8 @@ pub async fn quick_check(connection: &mut Connection) -> Result<Vec<String>> {
         other => other?,
     };
     let texts: Vec<String> = rows.iter().filter_map(|row| row.try_get(0).ok()).collect();
-    if let Some(failure) = texts.iter().find_map(|text| unread(text)) {
+    let mut lines = texts.iter().flat_map(|text| text.lines());
+    if let Some(failure) = lines.find_map(unread) {
         return Err(Error::sqlite(format!(
             "read all of {}",
             connection.path().display()
