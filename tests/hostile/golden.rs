@@ -100,6 +100,8 @@ pub fn steady(text: &str, here: &Path) -> String {
     let here = here.to_str().expect("UTF-8");
     let text = text.replace(here, "<here>");
     let text = text.replace(here.trim_end_matches('/'), "<here>");
+    let around = std::env::temp_dir();
+    let text = text.replace(around.to_str().expect("UTF-8"), "<around>");
     let mut steady = String::new();
     let mut rest = text.as_str();
     while let Some(letter) = rest.chars().next() {
@@ -116,10 +118,14 @@ pub fn steady(text: &str, here: &Path) -> String {
     lines.collect()
 }
 
-/// Where on a page a cell lies depends on how long a job took, which its history says.
+/// Where on a page a cell lies depends on how long a job took, which its history says; where a manifest ends, on the
+/// paths in it.
 fn without_offsets(line: &str) -> String {
-    match line.split_once(": Offset ") {
-        Some((before, _)) => format!("{before}: Offset <n> out of range\n"),
+    if let Some((before, _)) = line.split_once(": Offset ") {
+        return format!("{before}: Offset <n> out of range\n");
+    }
+    match line.split_once("trailing characters at line 1 column ") {
+        Some((before, _)) => format!("{before}trailing characters at line 1 column <n>\n"),
         None => line.to_owned(),
     }
 }
