@@ -116,7 +116,7 @@ fn tables(rows: &[Value]) -> String {
             lost + number(row, "lost_or_changed"),
         )
     });
-    let mut part = format!("{faults} faults in the last full run. Lost or changed: {lost}\n\n");
+    let mut part = format!("{faults} faults were injected. Lost or changed: {lost}\n\n");
     for section in INJECTING.iter().chain(&OTHERS) {
         part.push_str(&table(section, rows));
     }
@@ -261,6 +261,10 @@ fn every_command_on_the_page_runs_tests_that_exist() {
     let tests = tests();
     for row in rows_on_the_page() {
         let command = row.command();
+        if let Some((_, file)) = command.split_once("cargo mutants --in-place -f ") {
+            assert!(root(file).is_file(), "{command}");
+            continue;
+        }
         let mut words = command
             .split(' ')
             .skip_while(|word| *word != "--test")
