@@ -174,13 +174,15 @@ impl Catalog {
         Ok(records)
     }
 
-    /// As [`Self::own_records`], passing over those that cannot be read: a restore may be the only way out.
+    /// As [`Self::own_records`], passing over those that are no records: a restore may be the only way out.
     pub fn legible_records(&self) -> Result<Vec<JobRecord>> {
-        let mut records: Vec<JobRecord> = self
-            .with_suffix(RECORD)?
-            .iter()
-            .filter_map(|path| JobRecord::read(path).ok())
-            .collect();
+        let mut records = Vec::new();
+        for path in self.with_suffix(RECORD)? {
+            match JobRecord::read(&path) {
+                Err(Error::RecordUnusable { .. }) => {}
+                record => records.push(record?),
+            }
+        }
         records.retain(|record| Path::new(&record.manifest.source) == self.database);
         Ok(records)
     }

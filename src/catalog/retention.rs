@@ -6,7 +6,7 @@ use super::{
     ARCHIVE, Backup, Catalog, DAMAGED_DRAFT, DRAFT, JobRecord, Purpose, RECORD, RECORD_DRAFT,
     SNAPSHOT, UNPACKED, discard_database,
 };
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fault::{self, Point};
 use crate::storage;
 
@@ -26,8 +26,9 @@ impl Catalog {
             storage::remove_folder(&path)?;
         }
         // Where a record cannot be read, a snapshot may be that of its job.
-        let Ok(records) = self.records() else {
-            return Ok(());
+        let records = match self.records() {
+            Err(Error::RecordUnusable { .. }) => return Ok(()),
+            records => records?,
         };
         let known: Vec<PathBuf> = records
             .iter()
