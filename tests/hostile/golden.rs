@@ -101,7 +101,8 @@ pub fn steady(text: &str, here: &Path) -> String {
     let text = text.replace(here, "<here>");
     let text = text.replace(here.trim_end_matches('/'), "<here>");
     let around = std::env::temp_dir();
-    let text = text.replace(around.to_str().expect("UTF-8"), "<around>");
+    let its_folder = format!("{} is not a usable", around.display());
+    let text = text.replace(&its_folder, "<around> is not a usable");
     let mut steady = String::new();
     let mut rest = text.as_str();
     while let Some(letter) = rest.chars().next() {
