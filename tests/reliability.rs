@@ -67,7 +67,11 @@ fn line(row: &Value, with_subject: bool) -> String {
         "| {subject}{} | {}{} | {} | lost or changed: {} | `{}` |\n",
         text(row, "scenario"),
         number(row, "injected"),
-        if row["full"] == true { "" } else { PART },
+        if row["full"] == true || text(row, "section") == "Mutants" {
+            ""
+        } else {
+            PART
+        },
         outcomes(row),
         number(row, "lost_or_changed"),
         text(row, "command"),
