@@ -740,3 +740,15 @@ fn a_parameter_in_a_migration_is_refused_and_not_taken_for_null() {
         message(&document)
     );
 }
+
+#[test]
+fn a_way_down_that_does_not_lead_back_is_done_and_said() {
+    let sandbox = Sandbox::at("008");
+    sandbox.add_migration("009_kept", "ALTER TABLE users ADD COLUMN kept TEXT;\n");
+    sandbox.run(&["run"]).expect_code(0);
+    let (code, document) = sandbox.run_json(&["downgrade", "008"]);
+    assert_eq!(code, 0, "{document:#}");
+    let warnings = document["warnings"].to_string();
+    assert!(warnings.contains("did not lead back"), "{document:#}");
+    assert!(warnings.contains("users.kept"), "{document:#}");
+}

@@ -169,9 +169,7 @@ impl Catalog {
 
     /// Records of this very database. Another one of the same name may share the folder.
     pub fn own_records(&self) -> Result<Vec<JobRecord>> {
-        let mut records = self.records()?;
-        records.retain(|record| Path::new(&record.manifest.source) == self.database);
-        Ok(records)
+        Ok(self.only_own(self.records()?))
     }
 
     /// As [`Self::own_records`], passing over those that are no records: a restore may be the only way out.
@@ -183,8 +181,12 @@ impl Catalog {
                 record => records.push(record?),
             }
         }
+        Ok(self.only_own(records))
+    }
+
+    fn only_own(&self, mut records: Vec<JobRecord>) -> Vec<JobRecord> {
         records.retain(|record| Path::new(&record.manifest.source) == self.database);
-        Ok(records)
+        records
     }
 
     /// All records, oldest first. One that cannot be read is an error: it may be the trace of a job cut short.

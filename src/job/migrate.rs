@@ -248,6 +248,8 @@ async fn finish(run: &mut Run<'_>, mut changed: Changed) -> Result<()> {
     if changed.failure.is_none() {
         run.phase("check");
         changed.failure = check_committed(run, &changed.snapshot).await.err();
+        let looked = run.note_stray_way_down().await;
+        run.report.note("way down", looked);
         fault::reach(Point::CheckDone);
     }
     run.report.outcome = match &changed.failure {

@@ -26,6 +26,8 @@ pub(super) struct Run<'a> {
     pub(super) task: Task<'a>,
     pub(super) phases: Phases<'a>,
     pub(super) report: &'a mut Report,
+    /// The schema before and after: where a way down leads is looked at when writers are let in again.
+    schemas: Option<(Schema, Schema)>,
 }
 
 /// What the checks after the migrations compare with.
@@ -62,6 +64,7 @@ impl<'a> Run<'a> {
             task,
             phases,
             report,
+            schemas: None,
         })
     }
 
@@ -156,7 +159,7 @@ impl<'a> Run<'a> {
     ) -> Result<()> {
         self.context.interrupt.check()?;
         let after = Inventory::take(connection).await?;
-        self.note_stray_way_down(&before.inventory, &after).await?;
+        self.schemas = Some((before.inventory.schema().clone(), after.schema().clone()));
         let mut problems = undeclared_losses(&before.inventory, &after, footprints);
         problems.extend(
             before
@@ -184,7 +187,10 @@ impl<'a> Run<'a> {
     }
 
     /// A way down that does not lead to the schema of its revision loses nothing, but the next way up may fail on it.
-    async fn note_stray_way_down(&mut self, before: &Inventory, after: &Inventory) -> Result<()> {
+    pub(super) async fn note_stray_way_down(&mut self) -> Result<()> {
+        let Some((before, after)) = self.schemas.take() else {
+            return Ok(());
+        };
         let number = |name: &Option<String>| name.as_ref()?.parse().ok().map(Version);
         let (from, to) = (number(&self.report.from), number(&self.report.to));
         if to.is_none() || to >= from {
@@ -199,10 +205,10 @@ impl<'a> Run<'a> {
             list.retain(|difference| difference.weight == Weight::Structure);
             Some(list)
         };
-        if gaps(from, before.schema()).is_none_or(|gaps| !gaps.is_empty()) {
+        if gaps(from, &before).is_none_or(|gaps| !gaps.is_empty()) {
             return Ok(());
         }
-        let strays = gaps(to, after.schema()).unwrap_or_default();
+        let strays = gaps(to, &after).unwrap_or_default();
         self.report.warnings.extend(strays.into_iter().map(|stray| {
             let message = format!(
                 "{}: the way down did not lead back to the schema of {}; correct its down file before going up again",
