@@ -44,6 +44,9 @@ pub struct Global {
     /// How many backups to keep [default: 10]
     #[arg(long, global = true, value_name = "N")]
     pub keep: Option<String>,
+    /// How much is read to check the database: quick or full [default: quick]
+    #[arg(long, global = true, value_name = "HOW")]
+    pub verify: Option<String>,
     /// Folder of the rolling JSON log files [default: <backups>/logs]
     #[arg(long, global = true, value_name = "DIR")]
     pub log_dir: Option<PathBuf>,

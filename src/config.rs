@@ -10,6 +10,7 @@ use serde::Deserialize;
 use crate::clock::parse_duration;
 use crate::error::{Error, Result, toml_words};
 use crate::job::Settings;
+use crate::sqlite::Depth;
 use crate::storage;
 
 const DEFAULT_DATABASE: &str = "data/fastflow.db";
@@ -20,12 +21,13 @@ const DEFAULT_KEEP: usize = 10;
 const CONFIG_FILE: &str = "safestep.toml";
 const CONFIG_LIMIT_BYTES: u64 = 1024 * 1024;
 /// The environment variables that are read.
-const VARIABLES: [&str; 9] = [
+const VARIABLES: [&str; 10] = [
     "SAFESTEP_DATABASE",
     "SAFESTEP_MIGRATIONS",
     "SAFESTEP_BACKUPS",
     "SAFESTEP_LOCK_TIMEOUT",
     "SAFESTEP_KEEP",
+    "SAFESTEP_VERIFY",
     "SAFESTEP_LOG_DIR",
     "SAFESTEP_CONFIG",
     "DATABASE_URL",
@@ -47,6 +49,8 @@ pub struct Given {
     pub lock_timeout: Option<String>,
     /// `--keep`
     pub keep: Option<String>,
+    /// `--verify`
+    pub verify: Option<String>,
     /// `--log-dir`
     pub log_dir: Option<PathBuf>,
     /// `--create-if-missing`
@@ -70,6 +74,7 @@ struct File {
     backups: Option<PathBuf>,
     lock_timeout: Option<String>,
     keep: Option<usize>,
+    verify: Option<String>,
     log_dir: Option<PathBuf>,
     /// The folder of the file, which its paths are relative to.
     #[serde(skip)]
@@ -104,6 +109,7 @@ impl Config {
             ),
             lock_timeout: lock_timeout(given, &env, file.lock_timeout)?,
             keep: keep(given, &env, file.keep)?,
+            verify: verify(given, &env, file.verify)?,
             create_if_missing: given.create_if_missing,
             backups: storage::absolute(&backups)?,
         };
@@ -177,6 +183,22 @@ fn keep(given: &Given, env: &dyn Fn(&str) -> Option<String>, file: Option<usize>
     Ok(number)
 }
 
+fn verify(
+    given: &Given,
+    env: &dyn Fn(&str) -> Option<String>,
+    file: Option<String>,
+) -> Result<Depth> {
+    let text = given.verify.clone().or_else(|| env("SAFESTEP_VERIFY"));
+    match text.or(file).as_deref() {
+        None | Some("quick") => Ok(Depth::Quick),
+        Some("full") => Ok(Depth::Full),
+        Some(other) => Err(usage(
+            format!("'{other}' is no way to verify"),
+            "Set --verify to quick or full.",
+        )),
+    }
+}
+
 fn read_file(given: &Given, env: &dyn Fn(&str) -> Option<String>) -> Result<File> {
     let named = given
         .config
@@ -190,7 +212,7 @@ fn read_file(given: &Given, env: &dyn Fn(&str) -> Option<String>) -> Result<File
     let wrong = |message: String| {
         usage(
             format!("{}: {message}", path.display()),
-            "The keys are database, migrations, backups, lock_timeout, keep and log_dir.",
+            "The keys are database, migrations, backups, lock_timeout, keep, verify and log_dir.",
         )
     };
     let bytes = storage::read_bounded(&path, CONFIG_LIMIT_BYTES).map_err(|error| {

@@ -12,6 +12,7 @@ pub mod fault;
 pub mod monitor;
 pub mod storage;
 pub mod sqlite;
+pub mod beside;
 pub mod archive;
 pub mod grammar;
 

@@ -11,7 +11,7 @@ use crate::monitor::Monitor;
 use crate::schema;
 use crate::snapshot::Snapshot;
 use crate::sqlite::{self, Begin, Connection, Interrupt, Scope, ScriptDone, ScriptFailure};
-use crate::verify::Footprint;
+use crate::verify::{Footprint, Touched};
 
 const SAVEPOINT: &str = "safestep_migration";
 
@@ -105,6 +105,8 @@ pub struct Ran {
     pub timings: Vec<Timing>,
     /// What each file left behind.
     pub footprints: Vec<Footprint>,
+    /// The tables that they may have changed.
+    pub touched: Touched,
 }
 
 impl Ran {
@@ -116,6 +118,7 @@ impl Ran {
         watch: Stopwatch,
     ) -> Result<()> {
         self.timings.push(timing(step, watch));
+        self.touched.add(&done);
         let script = step.script();
         self.footprints.push(Footprint {
             file: script.path.clone(),
@@ -174,7 +177,11 @@ pub async fn apply_outside_transaction(
     interrupt: &Interrupt,
     monitor: &dyn Monitor,
 ) -> Result<Ran> {
-    let mut ran = Ran::default();
+    let mut ran = Ran {
+        // VACUUM and the like rebuild the file.
+        touched: Touched::everything(),
+        ..Ran::default()
+    };
     for (index, step) in plan.steps.iter().enumerate() {
         interrupt.check()?;
         monitor.progress(index as u64, plan.steps.len() as u64);

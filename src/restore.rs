@@ -17,7 +17,8 @@ use crate::error::{Error, Result};
 use crate::fault::{self, Point};
 use crate::monitor::Monitor;
 use crate::sqlite::{
-    self, Access, Begin, Connection, ContentDigest, FileFacts, Interrupt, Layout, PagesWritten,
+    self, Access, Begin, Connection, ContentDigest, Depth, FileFacts, Interrupt, Layout,
+    PagesWritten,
 };
 use crate::storage::{self, Ownership};
 
@@ -55,6 +56,8 @@ pub struct Proof {
 pub struct Restorer<'a> {
     /// The raw snapshot: a database file in rollback-journal mode.
     pub snapshot: PathBuf,
+    /// Its content digest.
+    pub expected: ContentDigest,
     /// The journal mode that the live database is to have; empty for the one that it has.
     pub journal_mode: String,
     /// How long to wait for locks.
@@ -76,7 +79,7 @@ impl Restorer<'_> {
         watcher: &mut Connection,
         version: i64,
     ) -> Result<Proof> {
-        let expected = sqlite::digest_file(&self.snapshot)?;
+        let expected = self.expected;
         if live.in_transaction().await? {
             let back = format!("ROLLBACK TO {savepoint}");
             live.run("roll back to the savepoint", &back).await?;
@@ -102,7 +105,7 @@ impl Restorer<'_> {
         expected: ContentDigest,
     ) -> Result<Proof> {
         let found = self.digest(live).await?;
-        let findings = sqlite::quick_check(live).await?;
+        let findings = sqlite::check(live, Depth::Quick).await?;
         sqlite::rollback(live).await?;
         if findings.is_empty() {
             return Ok(proof(Method::OthersWroteSince, expected, found, None));
@@ -122,7 +125,7 @@ impl Restorer<'_> {
 
     /// Puts the snapshot back inside the write transaction that is open, and ends it.
     pub async fn put_back_in_transaction(&self, live: &mut Connection) -> Result<Proof> {
-        let expected = sqlite::digest_file(&self.snapshot)?;
+        let expected = self.expected;
         // Commits of this connection do not change it.
         let version = data_version(live).await?;
         let written = self.write_pages(live).await?;
@@ -312,11 +315,11 @@ impl Restorer<'_> {
 
     /// The third way: the live file is missing or no database. Its WAL and journal belong to what is thrown away; left
     /// in place they would be replayed into the new file, and so they are gone for good before that has its name. It is
-    /// in the journal mode that is wanted from the beginning.
+    /// in the journal mode that is wanted from the beginning. The snapshot becomes that file.
     pub fn replace_file(&self, database: &Path, ownership: Ownership) -> Result<Proof> {
         let draft = draft_of(database);
         storage::remove(&draft)?;
-        storage::copy_durably(&self.snapshot, &draft)?;
+        storage::relocate(&self.snapshot, &draft)?;
         if self.journal_mode == "wal" {
             sqlite::mark_wal(&draft)?;
         }
@@ -329,8 +332,7 @@ impl Restorer<'_> {
         storage::sync_folder_of(database)?;
         storage::replace_with(&draft, database)?;
         fault::reach(Point::ReplaceReplaced);
-        let expected = sqlite::digest_file(&self.snapshot)?;
-        let found = sqlite::digest_file(database)?;
+        let (expected, found) = (self.expected, sqlite::digest_file(database)?);
         if found != expected {
             return Err(Error::Corrupt {
                 path: database.to_path_buf(),

@@ -155,16 +155,20 @@ impl Catalog {
 
     /// Whether no job on this folder was cut short: every record has an outcome, and no raw snapshot or draft is left.
     pub fn is_settled(&self) -> Result<bool> {
+        let paths = storage::list(&self.folder)?;
         let leftovers = [DRAFT, UNPACKED, SNAPSHOT, RECORD_DRAFT, DAMAGED_DRAFT];
-        for suffix in leftovers {
-            if !self.leftovers(suffix)?.is_empty() {
+        let is_leftover = |path: &PathBuf| {
+            leftovers.iter().any(|suffix| has_suffix(path, suffix)) && is_ours(path)
+        };
+        if paths.iter().any(is_leftover) {
+            return Ok(false);
+        }
+        for path in paths.iter().filter(|path| has_suffix(path, RECORD)) {
+            if JobRecord::read(path)?.outcome.is_none() {
                 return Ok(false);
             }
         }
-        Ok(self
-            .records()?
-            .iter()
-            .all(|record| record.outcome.is_some()))
+        Ok(true)
     }
 
     /// Records of this very database. Another one of the same name may share the folder.
@@ -267,19 +271,28 @@ impl Catalog {
         Ok(folder)
     }
 
-    /// Files of jobs that are not finished. A folder of such a name is none of ours.
+    /// Files of jobs that are not finished.
     fn leftovers(&self, suffix: &str) -> Result<Vec<PathBuf>> {
         let mut paths = self.with_suffix(suffix)?;
-        paths.retain(|path| !path.is_dir() || path.is_symlink());
+        paths.retain(|path| is_ours(path));
         Ok(paths)
     }
 
     fn with_suffix(&self, suffix: &str) -> Result<Vec<PathBuf>> {
         Ok(storage::list(&self.folder)?
             .into_iter()
-            .filter(|path| storage::name_of(path).ends_with(suffix))
+            .filter(|path| has_suffix(path, suffix))
             .collect())
     }
+}
+
+fn has_suffix(path: &Path, suffix: &str) -> bool {
+    storage::name_of(path).ends_with(suffix)
+}
+
+/// A folder of such a name is none of ours.
+fn is_ours(leftover: &Path) -> bool {
+    !leftover.is_dir() || leftover.is_symlink()
 }
 
 /// Whether a folder holds copies of these files and nothing else.

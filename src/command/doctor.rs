@@ -227,7 +227,7 @@ async fn look_at_file(context: &Context<'_>, connection: &mut Connection, exam: 
             exam.ok("disk", "a job has room for its copies and its journal");
         }
     }
-    let findings = sqlite::quick_check(connection).await;
+    let findings = sqlite::check(connection, context.settings.verify).await;
     match exam.take("integrity", findings) {
         Some(findings) if findings.is_empty() => {
             exam.ok("integrity", "quick_check found nothing wrong");

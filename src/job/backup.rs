@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::keep::{self, Keeping};
+use super::keep;
 use super::recover::recover;
 use super::report::Report;
 use super::{Context, Phases};
@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::fault::{self, Point};
 use crate::history::{self, History};
 use crate::migration::{Migrations, version_name};
-use crate::snapshot;
+use crate::snapshot::{self, Examine};
 use crate::sqlite::{self, Access, Connection, FileFacts};
 use crate::verify::Inventory;
 
@@ -47,7 +47,7 @@ async fn go(context: &Context<'_>, phases: &mut Phases<'_>, report: &mut Report)
     live.close().await?;
     let snapshot = snapshot?;
     phases.begin("archive", report);
-    let keeping = Keeping::start(&context.catalog(), &snapshot);
+    let keeping = keep::start(&context.catalog(), &snapshot);
     let archived = keep::archived(keeping, context.interrupt, report).await;
     report.note("snapshot", discard_database(&snapshot.path()));
     fault::reach(Point::ArchiveSettled);
@@ -95,15 +95,10 @@ async fn take(
         from: revision.clone(),
         to: revision,
         rows: Inventory::take(live).await?.rows,
+        // Nobody waits, and another connection might see a later state.
+        examine: Examine::Copy(context.settings.verify),
     };
-    let taken = snapshot::take(
-        live,
-        request,
-        context.deadline(),
-        context.interrupt,
-        context.monitor,
-    )
-    .await;
+    let taken = snapshot::take(live, request, context.surroundings()).await;
     sqlite::rollback(live).await?;
     taken
 }

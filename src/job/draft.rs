@@ -57,9 +57,8 @@ async fn build(run: &mut Run<'_>, plan: &Plan<'_>, draft: &Path) -> Result<()> {
         )
         .await?;
         begin(run, &mut connection).await?;
-        run.normalise_and_verify(&mut connection, &ran.footprints, &before)
-            .await?;
-        ran.timings
+        run.normalise_and_verify(&mut connection, ran, &before)
+            .await?
     } else {
         begin(run, &mut connection).await?;
         run.apply(&mut connection, plan, protection, &before)

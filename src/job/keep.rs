@@ -1,19 +1,12 @@
 //! Turning the raw snapshot into a backup while the job goes on.
 
-use tokio::task::JoinHandle;
-
 use super::report::{BackupSummary, Report};
+use crate::beside::Beside;
 use crate::catalog::{self, Backup, Catalog, Manifest, Slot};
-use crate::error::{Error, Problem, Result};
+use crate::error::{Problem, Result};
 use crate::fault::{self, Point};
 use crate::snapshot::Snapshot;
 use crate::sqlite::Interrupt;
-
-/// A snapshot that is being archived on another thread.
-pub(super) struct Keeping {
-    task: JoinHandle<Result<Kept>>,
-    interrupt: Interrupt,
-}
 
 /// Where the content of a snapshot is kept.
 pub(super) struct Kept {
@@ -22,37 +15,14 @@ pub(super) struct Kept {
     pub(super) reused: bool,
 }
 
-impl Keeping {
-    /// Starts. A job that fails again and again on the same state finds its first snapshot and makes no second archive.
-    pub(super) fn start(catalog: &Catalog, snapshot: &Snapshot) -> Self {
-        let interrupt = Interrupt::default();
-        let (catalog, snapshot, stop) = (catalog.clone(), snapshot.clone(), interrupt.clone());
-        let task = tokio::task::spawn_blocking(move || {
-            keep(&catalog, &snapshot.slot, &snapshot.manifest, &stop)
-        });
-        Self { task, interrupt }
-    }
+/// A snapshot that is being archived on another thread. After a signal it is given up: the raw snapshot stays and the next
+/// job archives it.
+pub(super) type Keeping = Beside<Kept>;
 
-    /// Waits for the archive. After a signal it is given up: the raw snapshot stays and the next job archives it.
-    pub(super) async fn finish(self, signal: &Interrupt) -> Result<Kept> {
-        if let Some(number) = signal.signal() {
-            self.interrupt.raise(number);
-        }
-        let mut task = self.task;
-        loop {
-            tokio::select! {
-                done = &mut task => return done.unwrap_or_else(|panic| Err(Error::Usage {
-                    message: format!("the archiving thread died: {panic}"),
-                    hint: "This is a defect of safestep; please report it.".into(),
-                })),
-                () = tokio::time::sleep(std::time::Duration::from_millis(50)) => {
-                    if let Some(number) = signal.signal() {
-                        self.interrupt.raise(number);
-                    }
-                }
-            }
-        }
-    }
+/// Starts. A job that fails again and again on the same state finds its first snapshot and makes no second archive.
+pub(super) fn start(catalog: &Catalog, snapshot: &Snapshot) -> Keeping {
+    let (catalog, snapshot) = (catalog.clone(), snapshot.clone());
+    Beside::start_blocking(move |stop| keep(&catalog, &snapshot.slot, &snapshot.manifest, stop))
 }
 
 /// Archives the raw snapshot of `slot`, where no backup of the same content is there and readable.

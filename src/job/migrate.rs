@@ -150,7 +150,7 @@ async fn look(run: &mut Run<'_>) -> Result<Option<Look>> {
 }
 
 async fn look_through(run: &mut Run<'_>, connection: &mut Connection) -> Result<Look> {
-    FileFacts::read(connection).await?;
+    sqlite::require_database(connection).await?;
     let decision = run.decide(connection).await?;
     let look = Look {
         done: decision.done,
@@ -228,7 +228,7 @@ async fn change_locked(
     let work = Work {
         plan: &plan,
         from: &decision.from_name,
-        before: &before,
+        before,
         facts: &facts,
         catalog: &catalog,
         blocked,

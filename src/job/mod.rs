@@ -25,7 +25,8 @@ use crate::catalog::{Catalog, JobKind, JobRecord};
 use crate::clock::{Deadline, Stopwatch};
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
-use crate::sqlite::Interrupt;
+use crate::snapshot::Surroundings;
+use crate::sqlite::{Depth, Interrupt};
 use crate::storage::{self, JobLock, PathKind};
 
 pub use backup::backup;
@@ -50,6 +51,8 @@ pub struct Settings {
     pub lock_timeout: Duration,
     /// How many backups stay.
     pub keep: usize,
+    /// How much is read to check the database and its backups.
+    pub verify: Depth,
     /// Whether a missing database is made.
     pub create_if_missing: bool,
 }
@@ -72,6 +75,14 @@ impl Context<'_> {
 
     pub(crate) fn deadline(&self) -> Deadline {
         Deadline::after(self.settings.lock_timeout)
+    }
+
+    fn surroundings(&self) -> Surroundings<'_> {
+        Surroundings {
+            deadline: self.deadline(),
+            interrupt: self.interrupt,
+            monitor: self.monitor,
+        }
     }
 
     fn catalog(&self) -> Catalog {

@@ -11,7 +11,7 @@ use crate::fault::{self, Point};
 use crate::history::{self, History};
 use crate::migration::{Migrations, version_name};
 use crate::restore::{Restorer, draft_of};
-use crate::sqlite::{self, Access, Begin, Connection};
+use crate::sqlite::{self, Access, Begin, Connection, ContentDigest};
 use crate::storage;
 
 /// Goes through the records of this database. The caller holds the job lock and the folder's lock.
@@ -166,8 +166,8 @@ async fn undo_non_transactional(
     fault::reach(Point::RecoveryJudged);
     let judged = judge(context, &mut live, migrations, record).await;
     sqlite::rollback(&mut live).await?;
-    let snapshot = match judged {
-        Ok(Judgement::Halfway(snapshot)) => snapshot,
+    let (snapshot, expected) = match judged {
+        Ok(Judgement::Halfway(snapshot, expected)) => (snapshot, expected),
         Ok(Judgement::Settled(outcome, words)) => {
             live.close().await?;
             return Ok((outcome, words.to_owned()));
@@ -179,6 +179,7 @@ async fn undo_non_transactional(
     };
     let restorer = Restorer {
         snapshot,
+        expected,
         journal_mode: record.manifest.journal_mode.clone(),
         deadline: context.deadline(),
         interrupt: context.interrupt,
@@ -202,8 +203,8 @@ async fn undo_non_transactional(
 enum Judgement {
     /// It is where it wanted to go, or where it began.
     Settled(&'static str, &'static str),
-    /// This is what it was before.
-    Halfway(PathBuf),
+    /// This is what it was before, with its content digest.
+    Halfway(PathBuf, ContentDigest),
 }
 
 /// Under the exclusive lock. Nothing is put back that is not what the record says.
@@ -219,13 +220,12 @@ async fn judge(
     let snapshot = context
         .catalog()
         .proven_snapshot(record, context.interrupt)?;
-    if sqlite::pages_available(live).await?
-        && sqlite::digest_live(live).await? == sqlite::digest_file(&snapshot)?
-    {
+    let expected = sqlite::digest_file(&snapshot)?;
+    if sqlite::pages_available(live).await? && sqlite::digest_live(live).await? == expected {
         let words = "it had not changed anything yet";
         return Ok(Judgement::Settled("unchanged", words));
     }
-    Ok(Judgement::Halfway(snapshot))
+    Ok(Judgement::Halfway(snapshot, expected))
 }
 
 async fn is_complete(

@@ -24,6 +24,8 @@ pub struct Report {
     pub applied: Vec<Applied>,
     /// The enum values that were put right.
     pub normalised: Vec<Normalised>,
+    /// Where there was nothing to do: tables too large to look at their enum columns for that.
+    pub not_surveyed: Vec<String>,
     /// Of a repair: the files that were changed after they were applied.
     pub changed: Vec<Problem>,
     /// Things to know that are no failure.

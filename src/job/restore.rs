@@ -3,17 +3,18 @@
 use std::path::Path;
 
 use super::backup::revision;
-use super::keep::{self, Keeping};
+use super::keep;
 use super::recover;
 use super::report::Report;
 use super::{Context, Phases};
+use crate::beside::Beside;
 use crate::catalog::{self, Backup, JobKind, Outcome, Purpose, discard_database};
 use crate::clock::{Stamp, Stopwatch};
 use crate::error::{Error, Problem, Result};
 use crate::fault::{self, Point};
 use crate::restore::{Proof, Restorer};
-use crate::snapshot::{self, Snapshot};
-use crate::sqlite::{self, Access, Begin, Connection, FileFacts, Layout};
+use crate::snapshot::{self, Examine, Snapshot};
+use crate::sqlite::{self, Access, Begin, Connection, ContentDigest, FileFacts, Layout};
 use crate::storage::{self, Ownership};
 
 /// Puts `backup` back.
@@ -58,13 +59,17 @@ async fn go(
     let slot = catalog.new_slot(Stamp::now(), "restore", &backup.manifest.from);
     let unpacked = slot.unpacked();
     catalog::unpack(backup, &unpacked, context.interrupt)?;
-    if let Err(error) = require_sound(context, backup, &unpacked, report).await {
-        discard_database(&unpacked)?;
-        return Err(error);
-    }
+    let expected = match examine(context, backup, &unpacked, report).await {
+        Ok(expected) => expected,
+        Err(error) => {
+            discard_database(&unpacked)?;
+            return Err(error);
+        }
+    };
     fault::reach(Point::RestoreUnpacked);
     let restorer = Restorer {
         snapshot: unpacked.clone(),
+        expected,
         journal_mode: String::new(),
         deadline: context.deadline(),
         interrupt: context.interrupt,
@@ -92,6 +97,23 @@ fn warn_of_another_source(context: &Context<'_>, backup: &Backup, report: &mut R
     }
 }
 
+/// The content digest of what was unpacked, which is durable and sound then: one is found out beside the other.
+async fn examine(
+    context: &Context<'_>,
+    backup: &Backup,
+    unpacked: &Path,
+    report: &mut Report,
+) -> Result<ContentDigest> {
+    require_layout(backup, unpacked)?;
+    let path = unpacked.to_path_buf();
+    let digest = Beside::start_blocking(move |_| {
+        storage::sync_file(&path)?;
+        sqlite::digest_file(&path)
+    });
+    require_sound(context, backup, unpacked, report).await?;
+    digest.finish(context.interrupt).await
+}
+
 /// A right checksum over the wrong bytes: the archive was not made by this program. Only what a restore once replaced, and
 /// kept as it was, may be damaged, as long as its schema can be read.
 async fn require_sound(
@@ -100,7 +122,6 @@ async fn require_sound(
     unpacked: &Path,
     report: &mut Report,
 ) -> Result<()> {
-    require_layout(backup, unpacked)?;
     let refuse = |reason: String| Error::BackupUnusable {
         backup: backup.path.clone(),
         reason: format!("its database is damaged: {reason}"),
@@ -109,7 +130,7 @@ async fn require_sound(
     let schema = copy
         .execute("SELECT count(*) FROM sqlite_schema WHERE sql LIKE ''")
         .await;
-    let findings = sqlite::quick_check(&mut copy).await;
+    let findings = sqlite::check(&mut copy, context.settings.verify).await;
     copy.close().await?;
     match schema {
         Err(failure) if !failure.is_interrupt() => return Err(refuse(failure.to_string())),
@@ -298,7 +319,7 @@ pub(super) async fn put_over(
     let record = catalog.new_record(&safety.slot, JobKind::Restore, &safety.manifest);
     record.write(&safety.slot.record())?;
     fault::reach(Point::RecordWritten);
-    let keeping = Keeping::start(&catalog, &safety);
+    let keeping = keep::start(&catalog, &safety);
     context.interrupt.shield();
     let restored = if in_transaction {
         restorer.put_back_in_transaction(live).await
@@ -351,13 +372,7 @@ async fn take_safety(context: &Context<'_>, source: &mut Connection) -> Result<S
         from: revision(context, source).await,
         to: "restore".into(),
         rows: std::collections::BTreeMap::new(),
+        examine: Examine::Nothing,
     };
-    snapshot::take(
-        source,
-        request,
-        context.deadline(),
-        context.interrupt,
-        context.monitor,
-    )
-    .await
+    snapshot::take(source, request, context.surroundings()).await
 }

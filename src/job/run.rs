@@ -3,15 +3,16 @@
 use super::report::{Applied, Report};
 use super::task::Task;
 use super::{Context, Phases};
-use crate::enums::{self, EnumMap, Survey};
-use crate::error::{Error, Result};
+use crate::beside::Beside;
+use crate::enums::{self, EnumMap, Survey, Surveys};
+use crate::error::{Error, Problem, Result};
 use crate::fault::{self, Point};
 use crate::history::Timing;
 use crate::migration::{Migrations, Version, version_name};
-use crate::migrator::{self, Plan, Protection};
+use crate::migrator::{self, Plan, Protection, Ran};
 use crate::schema::{self, Schema, Weight};
-use crate::sqlite::Connection;
-use crate::verify::{Footprint, ForeignKeys, Inventory, undeclared_losses};
+use crate::sqlite::{self, Access, Connection, Depth};
+use crate::verify::{Footprint, ForeignKeys, Inventory, Touched, undeclared_losses};
 
 const NS_PER_MS: i64 = 1_000_000;
 
@@ -34,6 +35,8 @@ pub(super) struct Run<'a> {
 pub(super) struct Before {
     pub(super) inventory: Inventory,
     foreign_keys: ForeignKeys,
+    /// What is wrong in the enum columns, where that was looked at under the lock already.
+    enums: Option<Surveys>,
 }
 
 impl Before {
@@ -41,7 +44,24 @@ impl Before {
         Ok(Self {
             inventory: Inventory::take(connection).await?,
             foreign_keys: ForeignKeys::before(connection).await?,
+            enums: None,
         })
+    }
+
+    /// Looks at the enum columns through another connection, while the database is copied.
+    pub(super) fn survey_beside(&self, run: &Run<'_>) -> Beside<Surveys> {
+        let (database, enums) = (run.context.database().to_path_buf(), run.enums.clone());
+        let schema = self.inventory.schema().clone();
+        Beside::start(async move |stop| {
+            let mut reader = Connection::open(&database, Access::ReadOnly, &stop).await?;
+            let surveys = enums.survey_tables(&mut reader, &schema, |_| true).await;
+            reader.close().await?;
+            surveys
+        })
+    }
+
+    pub(super) fn add_enums(&mut self, surveys: Surveys) {
+        self.enums = Some(surveys);
     }
 }
 
@@ -105,61 +125,103 @@ impl<'a> Run<'a> {
             self.context.monitor,
         )
         .await?;
-        self.normalise_and_verify(connection, &ran.footprints, before)
-            .await?;
-        Ok(ran.timings)
+        self.normalise_and_verify(connection, ran, before).await
     }
 
     /// The enum normalisation and every check of the result.
     pub(super) async fn normalise_and_verify(
         &mut self,
         connection: &mut Connection,
-        footprints: &[Footprint],
+        ran: Ran,
         before: &Before,
-    ) -> Result<()> {
+    ) -> Result<Vec<Timing>> {
+        let Ran {
+            timings,
+            footprints,
+            mut touched,
+        } = ran;
+        if self.context.settings.verify == Depth::Full {
+            touched = Touched::everything();
+        }
         self.phase("normalise");
-        self.normalise(connection).await?;
+        self.normalise(connection, &mut touched, before).await?;
         fault::reach(Point::EnumsDone);
         self.phase("verify");
-        self.verify(connection, footprints, before).await?;
+        self.verify(connection, &footprints, &touched, before)
+            .await?;
         fault::reach(Point::VerifyDone);
-        Ok(())
+        Ok(timings)
     }
 
-    async fn normalise(&mut self, connection: &mut Connection) -> Result<()> {
-        let survey = self.survey(connection).await?;
+    /// Brings the enum columns to their exact values. What was seen before the migrations holds for the tables that they
+    /// have not touched: each table is read once.
+    async fn normalise(
+        &mut self,
+        connection: &mut Connection,
+        touched: &mut Touched,
+        before: &Before,
+    ) -> Result<()> {
+        let schema = schema::read(connection).await?;
+        let old = before.inventory.schema();
+        let is_stale = |table: &str| before.enums.is_none() || touched.holds(table, old, &schema);
+        let mut surveys = before.enums.clone().unwrap_or_default();
+        surveys.retain(|table, _| !is_stale(table));
+        surveys.extend(
+            self.enums
+                .survey_tables(connection, &schema, is_stale)
+                .await?,
+        );
+        let survey = Survey::sum(surveys);
         if !survey.unknown.is_empty() {
             return Err(Error::UnknownEnumValues {
                 problems: survey.unknown,
             });
         }
         self.report.warnings.extend(survey.kept);
-        if survey.changes.is_empty() {
-            return Ok(());
+        let resisting = enums::normalise(connection, &survey.changes).await?;
+        for change in &survey.changes {
+            touched.add_table(&change.table);
         }
-        enums::normalise(connection, &survey.changes).await?;
-        let left = self.survey(connection).await?;
-        if let Some(change) = left.changes.first() {
-            return Err(Error::VerificationFailed {
-                problems: vec![crate::error::Problem::new(
+        self.require_normalised(connection, &schema, |table| {
+            resisting.contains(table) || schema.has_trigger_on(table)
+        })
+        .await?;
+        self.report.normalised = survey.changes;
+        Ok(())
+    }
+
+    /// Looks once more at tables that may not be as they were told to be.
+    async fn require_normalised(
+        &self,
+        connection: &mut Connection,
+        schema: &Schema,
+        suspects: impl Fn(&str) -> bool,
+    ) -> Result<()> {
+        let surveys = self
+            .enums
+            .survey_tables(connection, schema, suspects)
+            .await?;
+        match Survey::sum(surveys).changes.first() {
+            None => Ok(()),
+            Some(change) => Err(Error::VerificationFailed {
+                problems: vec![Problem::new(
                     format!("{}.{}", change.table, change.column),
                     format!("'{}' is still there after normalising it", change.from),
                 )],
-            });
+            }),
         }
-        self.report.normalised = survey.changes;
-        Ok(())
     }
 
     async fn verify(
         &mut self,
         connection: &mut Connection,
         footprints: &[Footprint],
+        touched: &Touched,
         before: &Before,
     ) -> Result<()> {
         self.context.interrupt.check()?;
         let after = Inventory::take(connection).await?;
-        self.schemas = Some((before.inventory.schema().clone(), after.schema().clone()));
+        let (old, new) = (before.inventory.schema().clone(), after.schema().clone());
         let mut problems = undeclared_losses(&before.inventory, &after, footprints);
         problems.extend(
             before
@@ -167,23 +229,45 @@ impl<'a> Run<'a> {
                 .new_violations(connection, footprints)
                 .await?,
         );
-        let findings = crate::sqlite::quick_check(connection).await?;
-        problems.extend(
-            findings
-                .into_iter()
-                .map(|finding| crate::error::Problem::new("quick_check", finding)),
-        );
+        for finding in self.check(connection, touched, (&old, &new)).await? {
+            problems.push(Problem::new(self.context.settings.verify.pragma(), finding));
+        }
+        self.schemas = Some((old, new));
         if !problems.is_empty() {
             return Err(Error::VerificationFailed { problems });
         }
         let old = before.foreign_keys.old_violations;
         if old > 0 {
-            self.report.warnings.push(crate::error::Problem::new(
+            self.report.warnings.push(Problem::new(
                 "foreign keys",
                 format!("{old} row(s) refer to rows that are not there; they did so before, and were left alone"),
             ));
         }
         Ok(())
+    }
+
+    /// Checks the database where it may have changed. The rest was checked when the snapshot was taken, under the same lock.
+    async fn check(
+        &self,
+        connection: &mut Connection,
+        touched: &Touched,
+        (old, new): (&Schema, &Schema),
+    ) -> Result<Vec<String>> {
+        let depth = self.context.settings.verify;
+        if new
+            .tables
+            .keys()
+            .all(|table| touched.holds(table, old, new))
+        {
+            return sqlite::check(connection, depth).await;
+        }
+        let mut findings = Vec::new();
+        for table in new.tables.keys() {
+            if touched.holds(table, old, new) {
+                findings.extend(sqlite::check_table(connection, depth, table).await?);
+            }
+        }
+        Ok(findings)
     }
 
     /// A way down that does not lead to the schema of its revision loses nothing, but the next way up may fail on it.
@@ -215,7 +299,7 @@ impl<'a> Run<'a> {
                 stray.problem.message,
                 version_name(to)
             );
-            crate::error::Problem::new(stray.problem.subject, message)
+            Problem::new(stray.problem.subject, message)
         }));
         Ok(())
     }

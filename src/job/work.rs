@@ -1,9 +1,9 @@
 //! What happens under the write lock: snapshot, record, change, and the way back.
 
 use super::Context;
-use super::keep::Keeping;
+use super::keep::{self, Keeping};
 use super::run::{Before, Run};
-use crate::catalog::{Catalog, JobKind, JobRecord, Purpose};
+use crate::catalog::{Catalog, JobKind, JobRecord, Purpose, discard_database};
 use crate::clock::Stopwatch;
 use crate::error::{Error, Result};
 use crate::fault::{self, Point};
@@ -11,8 +11,8 @@ use crate::history;
 use crate::migration::version_name;
 use crate::migrator::{self, Plan, Protection};
 use crate::restore::{Proof, Restorer, data_version};
-use crate::snapshot::{self, Snapshot};
-use crate::sqlite::{self, Access, Begin, Connection, FileFacts};
+use crate::snapshot::{self, Examine, Snapshot};
+use crate::sqlite::{self, Access, Begin, Connection, Depth, FileFacts};
 
 const SAVEPOINT: &str = "safestep_job";
 
@@ -28,7 +28,7 @@ pub(super) struct Changed {
 pub(super) struct Work<'w> {
     pub(super) plan: &'w Plan<'w>,
     pub(super) from: &'w str,
-    pub(super) before: &'w Before,
+    pub(super) before: Before,
     pub(super) facts: &'w FileFacts,
     pub(super) catalog: &'w Catalog,
     pub(super) blocked: Stopwatch,
@@ -37,7 +37,7 @@ pub(super) struct Work<'w> {
 impl Work<'_> {
     /// In the one transaction that `live` has open.
     pub(super) async fn transactional(
-        &self,
+        mut self,
         run: &mut Run<'_>,
         live: &mut Connection,
     ) -> Result<Changed> {
@@ -45,7 +45,19 @@ impl Work<'_> {
         run.phase("snapshot");
         let mut reader =
             Connection::open(context.database(), Access::ReadOnly, context.interrupt).await?;
-        let snapshot = self.snapshot(run, &mut reader).await?;
+        let surveyed = self.before.survey_beside(run);
+        let examine = match context.settings.verify {
+            Depth::Quick => Examine::LiveBeside,
+            Depth::Full => Examine::Copy(Depth::Full),
+        };
+        let snapshot = self.snapshot(run, &mut reader, examine).await?;
+        match surveyed.finish(context.interrupt).await {
+            Ok(surveys) => self.before.add_enums(surveys),
+            Err(error) => {
+                let _ = discard_database(&snapshot.path());
+                return Err(error);
+            }
+        }
         let version = data_version(&mut reader).await?;
         let (record, keeping) = self.open_record(&snapshot, JobKind::Transactional)?;
         let result = self.in_transaction(run, live, &snapshot).await;
@@ -56,9 +68,14 @@ impl Work<'_> {
                 context.interrupt.shield();
                 run.phase("undo");
                 fault::reach(Point::UndoBegun);
-                let undone = restorer(&context, &snapshot)
-                    .undo_transaction(live, SAVEPOINT, &mut reader, version)
-                    .await;
+                let undone = match restorer(&context, &snapshot) {
+                    Ok(restorer) => {
+                        restorer
+                            .undo_transaction(live, SAVEPOINT, &mut reader, version)
+                            .await
+                    }
+                    Err(error) => Err(error),
+                };
                 Some(judge(run, cause, undone, &snapshot))
             }
         };
@@ -84,7 +101,7 @@ impl Work<'_> {
         let timings = if run.task.is_history_only() {
             Vec::new()
         } else {
-            run.apply(live, self.plan, protection, self.before).await?
+            run.apply(live, self.plan, protection, &self.before).await?
         };
         self.commit(run, live, &timings).await
     }
@@ -101,7 +118,8 @@ impl Work<'_> {
         sqlite::commit(live, context.deadline(), context.interrupt, || ()).await?;
         fault::reach(Point::LockExclusive);
         run.phase("snapshot");
-        let snapshot = self.snapshot(run, live).await?;
+        let examine = Examine::Copy(context.settings.verify);
+        let snapshot = self.snapshot(run, live, examine).await?;
         let (record, keeping) = self.open_record(&snapshot, JobKind::NonTransactional)?;
         let result = self.outside_transaction(run, live, &snapshot).await;
         let failure = match result {
@@ -111,7 +129,10 @@ impl Work<'_> {
                 context.interrupt.shield();
                 run.phase("restore");
                 fault::reach(Point::UndoBegun);
-                let restored = restorer(&context, &snapshot).put_back(live).await;
+                let restored = match restorer(&context, &snapshot) {
+                    Ok(restorer) => restorer.put_back(live).await,
+                    Err(error) => Err(error),
+                };
                 Some(judge(run, cause, restored, &snapshot))
             }
         };
@@ -148,9 +169,8 @@ impl Work<'_> {
             || (),
         )
         .await?;
-        run.normalise_and_verify(live, &ran.footprints, self.before)
-            .await?;
-        self.commit(run, live, &ran.timings).await
+        let timings = run.normalise_and_verify(live, ran, &self.before).await?;
+        self.commit(run, live, &timings).await
     }
 
     async fn commit(
@@ -195,7 +215,12 @@ impl Work<'_> {
         seen.is_some() && seen == run.report.to
     }
 
-    async fn snapshot(&self, run: &Run<'_>, source: &mut Connection) -> Result<Snapshot> {
+    async fn snapshot(
+        &self,
+        run: &Run<'_>,
+        source: &mut Connection,
+        examine: Examine,
+    ) -> Result<Snapshot> {
         let context = run.context;
         let request = snapshot::Request {
             catalog: self.catalog,
@@ -205,15 +230,9 @@ impl Work<'_> {
             from: self.from.to_owned(),
             to: version_name(self.plan.to),
             rows: self.before.inventory.rows.clone(),
+            examine,
         };
-        snapshot::take(
-            source,
-            request,
-            context.deadline(),
-            context.interrupt,
-            context.monitor,
-        )
-        .await
+        snapshot::take(source, request, context.surroundings()).await
     }
 
     /// From here on the database may change: the record is durable, and compression goes on beside.
@@ -223,7 +242,7 @@ impl Work<'_> {
             .new_record(&snapshot.slot, kind, &snapshot.manifest);
         record.write(&snapshot.slot.record())?;
         fault::reach(Point::RecordWritten);
-        Ok((record, Keeping::start(self.catalog, snapshot)))
+        Ok((record, keep::start(self.catalog, snapshot)))
     }
 }
 
@@ -243,12 +262,13 @@ fn judge(run: &mut Run<'_>, cause: Error, undone: Result<Proof>, snapshot: &Snap
     }
 }
 
-fn restorer<'a>(context: &Context<'a>, snapshot: &Snapshot) -> Restorer<'a> {
-    Restorer {
+fn restorer<'a>(context: &Context<'a>, snapshot: &Snapshot) -> Result<Restorer<'a>> {
+    Ok(Restorer {
         snapshot: snapshot.path(),
+        expected: sqlite::digest_file(&snapshot.path())?,
         journal_mode: snapshot.manifest.journal_mode.clone(),
         deadline: context.deadline(),
         interrupt: context.interrupt,
         monitor: context.monitor,
-    }
+    })
 }

@@ -57,11 +57,26 @@ fn applied(text: &mut String, report: &Report) {
     }
 }
 
+/// What was left out to be quick.
+fn not_surveyed(tables: &[String]) -> String {
+    if tables.is_empty() {
+        return String::new();
+    }
+    format!(
+        "\nThe enum values of {} were not looked at, since there are many rows; `safestep run --verify full` does.",
+        tables.join(" and ")
+    )
+}
+
 fn success(text: &mut String, report: &Report) {
     let database = &report.database;
     let to = report.to.as_deref().unwrap_or("");
     let _ = match report.outcome {
-        "nothing_to_do" => writeln!(text, "Nothing to do: {database} is at {to}."),
+        "nothing_to_do" => writeln!(
+            text,
+            "Nothing to do: {database} is at {to}.{}",
+            not_surveyed(&report.not_surveyed)
+        ),
         "created" => writeln!(text, "Done: {database} was created and is at {to}."),
         "normalised" => writeln!(
             text,

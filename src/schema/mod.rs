@@ -214,6 +214,14 @@ impl Schema {
             .is_some_and(|table| table.columns.iter().any(|c| c.name == column))
     }
 
+    /// Whether something else happens when rows of this table change.
+    #[must_use]
+    pub fn has_trigger_on(&self, table: &str) -> bool {
+        self.triggers
+            .values()
+            .any(|trigger| trigger.table.eq_ignore_ascii_case(table))
+    }
+
     /// Without what only the texts tell: two databases of one revision may differ in that, by who made them.
     #[must_use]
     pub fn outline(&self) -> Self {

@@ -88,6 +88,24 @@ pub enum Touch {
     Vacuum,
 }
 
+impl Touch {
+    /// The table whose rows or indexes may be others afterwards.
+    #[must_use]
+    pub fn table(&self) -> Option<&str> {
+        match self {
+            Self::CreateTable(table)
+            | Self::DropTable(table)
+            | Self::AlterTable(table)
+            | Self::CreateIndex(table)
+            | Self::DropIndex(table)
+            | Self::Insert(table)
+            | Self::Update(table, _)
+            | Self::Delete(table) => Some(table),
+            Self::Define(_) | Self::Vacuum => None,
+        }
+    }
+}
+
 /// What an action touches; SQLite's own tables do not count.
 pub(super) fn touch(action: &Action<'_>) -> Option<Touch> {
     if action.code == sys::SQLITE_ATTACH && action.first.is_empty() {

@@ -341,6 +341,31 @@ impl<'b> Backup<'b> {
         }
     }
 
+    /// Writes the pages that are copied so far into the destination's file; page 1, which is in use, stays back.
+    pub(super) fn flush(&mut self) -> Outcome<()> {
+        // SAFETY: the destination's handle is borrowed for as long as the backup lives.
+        match unsafe { sys::sqlite3_db_cacheflush(self.destination) } {
+            sys::SQLITE_OK => Ok(()),
+            code => Err(self.failure(code)),
+        }
+    }
+
+    /// How many times the destination has written a page into its file.
+    pub(super) fn pages_written(&self) -> u64 {
+        let (mut now, mut high): (c_int, c_int) = (0, 0);
+        // SAFETY: the destination's handle is borrowed for as long as the backup lives; the out-pointers outlive the call.
+        unsafe {
+            sys::sqlite3_db_status(
+                self.destination,
+                sys::SQLITE_DBSTATUS_CACHE_WRITE,
+                &raw mut now,
+                &raw mut high,
+                0,
+            );
+        }
+        u64::try_from(now).unwrap_or(0)
+    }
+
     /// Pages done and pages in all, as of the last step.
     pub(super) fn progress(&self) -> (u64, u64) {
         // SAFETY: the backup is live.

@@ -8,6 +8,8 @@ use crate::error::{Error, Result, SqliteFailure};
 /// Problems that are worth listing; a damaged file can have millions.
 const FINDINGS_LIMIT: usize = 20;
 
+const READ_HEADER: &str = "read the database's header";
+
 /// The condition, on `sqlite_schema AS m`, that an object is neither SQLite's own nor a history table.
 pub const OF_APPLICATION: &str = "m.name NOT LIKE 'sqlite\\_%' ESCAPE '\\' \
     AND m.name NOT IN ('_sqlx_migrations', 'alembic_version', '_safestep_migrations')";
@@ -24,23 +26,24 @@ pub struct FileFacts {
 }
 
 impl FileFacts {
-    /// Reads them. The first access to a file: this is where "not a database" shows.
+    /// Reads them.
     ///
     /// # Errors
-    /// [`Error::NotADatabase`], [`Error::Corrupt`], or what else SQLite says.
+    /// As of [`require_database`].
     pub async fn read(connection: &mut Connection) -> Result<Self> {
+        require_database(connection).await?;
         Self::ask(connection)
             .await
             .map_err(|error| as_damage(connection, error))
     }
 
     async fn ask(connection: &mut Connection) -> Result<Self> {
-        let doing = "read the database's header";
-        let _: i64 = connection.scalar(doing, "PRAGMA schema_version").await?;
         Ok(Self {
-            page_size: connection.scalar(doing, "PRAGMA page_size").await?,
-            page_count: connection.scalar(doing, "PRAGMA page_count").await?,
-            journal_mode: connection.scalar(doing, "PRAGMA journal_mode").await?,
+            page_size: connection.scalar(READ_HEADER, "PRAGMA page_size").await?,
+            page_count: connection.scalar(READ_HEADER, "PRAGMA page_count").await?,
+            journal_mode: connection
+                .scalar(READ_HEADER, "PRAGMA journal_mode")
+                .await?,
         })
     }
 
@@ -55,6 +58,18 @@ impl FileFacts {
     pub fn is_wal(&self) -> bool {
         self.journal_mode == "wal"
     }
+}
+
+/// The first access to a file: this is where "not a database" shows.
+///
+/// # Errors
+/// [`Error::NotADatabase`], [`Error::Corrupt`], or what else SQLite says.
+pub async fn require_database(connection: &mut Connection) -> Result<()> {
+    connection
+        .scalar::<i64>(READ_HEADER, "PRAGMA schema_version")
+        .await
+        .map(|_| ())
+        .map_err(|error| as_damage(connection, error))
 }
 
 fn as_damage(connection: &Connection, error: Error) -> Error {
@@ -72,10 +87,44 @@ fn as_damage(connection: &Connection, error: Error) -> Error {
     }
 }
 
-/// `PRAGMA quick_check`: the structure of every b-tree, NOT NULL and CHECK constraints, without comparing indexes
-/// with tables (<https://www.sqlite.org/pragma.html#pragma_quick_check>). Empty when all is well.
-pub async fn quick_check(connection: &mut Connection) -> Result<Vec<String>> {
-    let sql = format!("PRAGMA quick_check({FINDINGS_LIMIT})");
+/// How much is read to check a database.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Depth {
+    /// `PRAGMA quick_check`: the structure of every b-tree, NOT NULL and CHECK constraints
+    /// (<https://www.sqlite.org/pragma.html#pragma_quick_check>).
+    #[default]
+    Quick,
+    /// `PRAGMA integrity_check`: also that every index holds what its table does, and UNIQUE.
+    Full,
+}
+
+impl Depth {
+    /// The name of the PRAGMA.
+    #[must_use]
+    pub fn pragma(self) -> &'static str {
+        match self {
+            Self::Quick => "quick_check",
+            Self::Full => "integrity_check",
+        }
+    }
+}
+
+/// Checks the whole database. Empty when all is well.
+pub async fn check(connection: &mut Connection, depth: Depth) -> Result<Vec<String>> {
+    findings(connection, depth, &FINDINGS_LIMIT.to_string()).await
+}
+
+/// Checks one table with its indexes, reading nothing else.
+pub async fn check_table(
+    connection: &mut Connection,
+    depth: Depth,
+    table: &str,
+) -> Result<Vec<String>> {
+    findings(connection, depth, &quoted(table)).await
+}
+
+async fn findings(connection: &mut Connection, depth: Depth, of: &str) -> Result<Vec<String>> {
+    let sql = format!("PRAGMA main.{}({of})", depth.pragma());
     let rows = match connection.rows("check the database", &sql).await {
         Err(Error::Sqlite { failure, .. }) if failure.is_damage() => {
             return Ok(vec![failure.to_string()]);
@@ -94,6 +143,7 @@ pub async fn quick_check(connection: &mut Connection) -> Result<Vec<String>> {
         .iter()
         .flat_map(|text| text.lines())
         .filter(|line| !line.starts_with("***"))
+        .take(FINDINGS_LIMIT)
         .map(str::to_owned)
         .collect();
     Ok(if findings == ["ok"] {

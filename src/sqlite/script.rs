@@ -34,6 +34,10 @@ pub struct ScriptDone {
     pub deleted: BTreeMap<String, i64>,
     /// Tables that some statement could take rows from: with DELETE, also in a trigger, or DROP TABLE.
     pub taken_from: BTreeSet<String>,
+    /// Tables whose rows or indexes it may have changed.
+    pub touched: BTreeSet<String>,
+    /// It may have changed those of any table: it rebuilds the file, or indexes by their names alone.
+    pub touched_all: bool,
 }
 
 /// Runs every statement of `sql`.
@@ -68,6 +72,11 @@ fn run(
 /// What the authorizer has seen of one statement.
 #[derive(Debug, Default)]
 struct Seen {
+    touched: BTreeSet<String>,
+    touched_all: bool,
+    /// Indexes that are created, and those that are filled anew: by CREATE INDEX, too.
+    created: BTreeSet<String>,
+    filled: BTreeSet<String>,
     deletes_from: BTreeSet<String>,
     taken_from: BTreeSet<String>,
     drops: bool,
@@ -75,6 +84,20 @@ struct Seen {
 
 impl Seen {
     fn take(&mut self, action: &Action<'_>) {
+        match action.code {
+            // VACUUM attaches the file that it builds.
+            sys::SQLITE_ATTACH => self.touched_all = true,
+            sys::SQLITE_REINDEX => {
+                self.filled.insert(action.first.to_owned());
+            }
+            sys::SQLITE_CREATE_INDEX => {
+                self.created.insert(action.first.to_owned());
+            }
+            _ => {}
+        }
+        if let Some(table) = authorizer::touch(action).as_ref().and_then(Touch::table) {
+            self.touched.insert(table.to_owned());
+        }
         if action.database != "main" || action.first.starts_with("sqlite_") {
             return;
         }
@@ -99,6 +122,8 @@ impl ScriptDone {
     fn add(&mut self, seen: Seen, changes: impl FnOnce() -> i64) {
         self.statements += 1;
         self.taken_from.extend(seen.taken_from);
+        self.touched.extend(seen.touched);
+        self.touched_all |= seen.touched_all || !seen.filled.is_subset(&seen.created);
         if seen.drops || seen.deletes_from.is_empty() {
             return;
         }
@@ -340,6 +365,38 @@ mod tests {
         assert_eq!(counts, [("k", 2), ("t", 3), ("u", 0)]);
         let tables: Vec<&str> = done.taken_from.iter().map(String::as_str).collect();
         assert_eq!(tables, ["k", "t", "u"]);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_script_tells_the_tables_whose_rows_or_indexes_it_may_have_changed() {
+        let base = "CREATE TABLE t (a); CREATE TABLE u (a); CREATE TABLE log (a); \
+                    CREATE TRIGGER g AFTER INSERT ON u BEGIN INSERT INTO log VALUES (1); END;";
+        let touched = async |sql: &str| {
+            let mut connection = Connection::in_memory(&Interrupt::default())
+                .await
+                .expect("in-memory database");
+            for script in [base, sql] {
+                let done = run_script(&mut connection, script, Scope::NonTransactional).await;
+                let done = done.expect("connection works").expect("it runs");
+                if script == sql {
+                    let names: Vec<String> = done.touched.into_iter().collect();
+                    return (names.join(" "), done.touched_all);
+                }
+            }
+            unreachable!()
+        };
+        let some = |tables: &str| (tables.to_owned(), false);
+        assert_eq!(touched("SELECT * FROM t").await, some(""));
+        assert_eq!(touched("CREATE INDEX i ON t (a)").await, some("t"));
+        assert_eq!(touched("INSERT INTO u VALUES (1)").await, some("log u"));
+        assert_eq!(
+            touched("UPDATE t SET a = 1; DELETE FROM u").await,
+            some("t u")
+        );
+        assert_eq!(touched("ALTER TABLE t ADD COLUMN b").await, some("t"));
+        assert_eq!(touched("DROP TABLE log").await, some("log"));
+        assert!(touched("CREATE INDEX i ON t (a); REINDEX i").await.1);
+        assert!(touched("VACUUM").await.1);
     }
 
     #[tokio::test(flavor = "multi_thread")]

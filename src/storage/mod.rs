@@ -247,6 +247,21 @@ pub fn copy_durably(from: &Path, to: &Path) -> Result<()> {
     settle(to)
 }
 
+/// Moves a file of ours to where nothing is, into another file system if need be.
+pub fn relocate(from: &Path, to: &Path) -> Result<()> {
+    match rename_to_new(from, to) {
+        Ok(()) => {
+            fault::reach(Point::FileRenamed);
+            settle(to)
+        }
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
+            copy_durably(from, to)?;
+            remove(from)
+        }
+        Err(error) => Err(Error::io("move to", to)(error)),
+    }
+}
+
 /// Gives a finished file its final name, never replacing what is there, and makes that durable.
 pub fn publish(draft: &Path, path: &Path) -> Result<()> {
     sync_file(draft)?;

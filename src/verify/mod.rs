@@ -5,7 +5,9 @@ mod inventory;
 mod losses;
 mod parts;
 mod rename;
+mod touched;
 
 pub use foreign_keys::ForeignKeys;
 pub use inventory::{Footprint, Inventory};
 pub use losses::{directives, undeclared_losses};
+pub use touched::Touched;

@@ -29,16 +29,16 @@ const VOLATILE: [std::ops::Range<usize>; 4] = [18..20, 24..28, 40..44, 92..100];
 
 /// Where the header says the journal mode, twice: 1 is a rollback journal, 2 is WAL
 /// (<https://www.sqlite.org/fileformat2.html#file_format_version_numbers>).
-const JOURNAL_MODE_AT: u64 = 18;
+const JOURNAL_MODE: std::ops::Range<usize> = 18..20;
 
 /// Puts a database file that nobody has open into rollback-journal mode.
 pub fn mark_rollback_journal(path: &Path) -> Result<()> {
-    storage::patch(path, JOURNAL_MODE_AT, &[1, 1])
+    storage::patch(path, JOURNAL_MODE.start as u64, &[1, 1])
 }
 
 /// Puts a database file that nobody has open into WAL mode.
 pub fn mark_wal(path: &Path) -> Result<()> {
-    storage::patch(path, JOURNAL_MODE_AT, &[2, 2])
+    storage::patch(path, JOURNAL_MODE.start as u64, &[2, 2])
 }
 
 /// Bytes in hexadecimal.
@@ -103,8 +103,13 @@ impl Layout {
     }
 
     fn lock_page(self) -> u32 {
-        u32::try_from(PENDING_BYTE / u64::from(self.page_size)).unwrap_or(u32::MAX) + 1
+        lock_page(self.page_size)
     }
+}
+
+/// The page of SQLite's lock bytes.
+pub(super) fn lock_page(page_size: u32) -> u32 {
+    u32::try_from(PENDING_BYTE / u64::from(page_size)).unwrap_or(u32::MAX - 1) + 1
 }
 
 /// Something that hands out pages by number, from 1.
@@ -181,6 +186,34 @@ pub async fn available(connection: &mut Connection) -> Result<bool> {
         .map(|count| count > 0)
 }
 
+/// Page 1 of a live database, as the connection sees it. Needs [`available`].
+async fn first_page(connection: &mut Connection) -> Result<Vec<u8>> {
+    connection
+        .raw(|raw| LivePages::new(raw)?.with(1, <[u8]>::to_vec))
+        .await?
+}
+
+/// What page 1 of a new copy of this database becomes, in rollback-journal mode: SQLite begins its counters anew, so that
+/// two copies of one content are the same. `None` where it cannot be known beforehand: there is no page yet, or SQLite was
+/// built without `sqlite_dbpage`.
+pub async fn first_page_of_copy(connection: &mut Connection) -> Result<Option<Vec<u8>>> {
+    let pages: u32 = connection
+        .scalar("read the page count", "PRAGMA page_count")
+        .await?;
+    if pages == 0 || !available(connection).await? {
+        return Ok(None);
+    }
+    let mut page = first_page(connection).await?;
+    let [journal_mode, changes, cookie, valid_for] = VOLATILE;
+    page[journal_mode].fill(1);
+    for counter in [changes, cookie] {
+        page[counter].copy_from_slice(&1_u32.to_be_bytes());
+    }
+    let writer = libsqlite3_sys::SQLITE_VERSION_NUMBER.to_be_bytes();
+    page[valid_for].copy_from_slice(&[1_u32.to_be_bytes(), writer].concat());
+    Ok(Some(page))
+}
+
 /// The layout of a live database, as the connection's transaction sees it; `None` when it has no page.
 pub async fn live_layout(connection: &mut Connection) -> Result<Option<Layout>> {
     let doing = "read the page count";
@@ -189,9 +222,7 @@ pub async fn live_layout(connection: &mut Connection) -> Result<Option<Layout>> 
         return Ok(None);
     }
     let page_size: u32 = connection.scalar(doing, "PRAGMA page_size").await?;
-    let first = connection
-        .raw(|raw| LivePages::new(raw)?.with(1, <[u8]>::to_vec))
-        .await??;
+    let first = first_page(connection).await?;
     Ok(Some(Layout {
         page_size,
         page_count,

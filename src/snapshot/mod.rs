@@ -1,15 +1,21 @@
 //! Live database -> catalogue: a raw copy, durable and read back before anything else happens.
+//!
+//! What takes long goes side by side while writers wait: the copy, the reading of what it has written, and the check of the
+//! live database through a connection of its own.
+
+mod follow;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::archive;
+use self::follow::Follower;
+use crate::beside::Beside;
 use crate::catalog::{Catalog, FORMAT_VERSION, Manifest, Purpose, Slot, discard_database};
 use crate::clock::{Deadline, Stamp};
 use crate::error::{Error, Result};
 use crate::fault::{self, Point};
 use crate::monitor::Monitor;
-use crate::sqlite::{self, Access, Connection, FileFacts, Interrupt, Layout};
+use crate::sqlite::{self, Access, Connection, Depth, FileFacts, Interrupt, Layout};
 use crate::storage;
 
 /// Kept free beside what we write ourselves, so that the application can go on.
@@ -32,6 +38,19 @@ pub struct Request<'a> {
     pub to: String,
     /// Rows by table, for the manifest.
     pub rows: BTreeMap<String, i64>,
+    /// How it is made sure that the database is sound.
+    pub examine: Examine,
+}
+
+/// How it is made sure that the content of a snapshot is a sound database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Examine {
+    /// The live database is checked through another connection while it is copied. Nobody may write meanwhile.
+    LiveBeside,
+    /// The copy is checked when it is complete, so deeply.
+    Copy(Depth),
+    /// Not at all: what a restore is about to replace is kept even if it is damaged.
+    Nothing,
 }
 
 /// A durable copy of one state of the database, read back. The ticket for every change.
@@ -75,28 +94,32 @@ fn copies(facts: &FileFacts) -> u64 {
     facts.size_bytes().saturating_mul(2) + HEADROOM_BYTES
 }
 
+/// What taking a snapshot needs to know of its surroundings.
+#[derive(Clone, Copy)]
+pub struct Surroundings<'a> {
+    /// How long to wait for others.
+    pub deadline: Deadline,
+    /// The wish to stop.
+    pub interrupt: &'a Interrupt,
+    /// Hears of the progress.
+    pub monitor: &'a dyn Monitor,
+}
+
 /// Takes a snapshot through `source`, which must be protected from writers for as long as this runs.
 ///
 /// # Errors
-/// [`Error::Corrupt`] when the copy shows that the database is damaged; nothing is left behind then.
+/// [`Error::Corrupt`] when the database shows to be damaged; nothing is left behind then.
 pub async fn take(
     source: &mut Connection,
     request: Request<'_>,
-    deadline: Deadline,
-    interrupt: &Interrupt,
-    monitor: &dyn Monitor,
+    around: Surroundings<'_>,
 ) -> Result<Snapshot> {
     request.catalog.prepare()?;
     let now = Stamp::now();
     let slot = request.catalog.new_slot(now, &request.from, &request.to);
     let path = slot.snapshot();
-    let taken = async {
-        copy(source, &path, deadline, interrupt, monitor).await?;
-        read_back(&path, &request, interrupt).await
-    }
-    .await;
-    let digest = match taken {
-        Ok(digest) => digest,
+    let read_back = match copy_and_read(source, &path, &request, around).await {
+        Ok(read_back) => read_back,
         Err(error) => {
             // What cannot be removed either, the next start removes; the first failure is the one to tell.
             let _ = discard_database(&path);
@@ -108,30 +131,65 @@ pub async fn take(
         &slot,
         now,
         request,
-        digest,
+        read_back,
         sqlite::sqlite_version(source).await?,
     )?;
     Ok(Snapshot { slot, manifest })
 }
 
+async fn copy_and_read(
+    source: &mut Connection,
+    path: &Path,
+    request: &Request<'_>,
+    around: Surroundings<'_>,
+) -> Result<ReadBack> {
+    let beside = (request.examine == Examine::LiveBeside).then(|| {
+        let database = request.database.to_path_buf();
+        Beside::start(move |stop| check(database, Depth::Quick, stop))
+    });
+    let sha256 = copy(source, path, request.facts.page_size, around).await?;
+    let layout = require_whole(path, request)?;
+    let findings = match (beside, request.examine) {
+        (Some(beside), _) => beside.finish(around.interrupt).await?,
+        (None, Examine::Copy(depth)) => {
+            check(path.to_path_buf(), depth, around.interrupt.clone()).await?
+        }
+        (None, _) => Vec::new(),
+    };
+    if findings.is_empty() {
+        return Ok(ReadBack { sha256, layout });
+    }
+    Err(corrupt(request, findings))
+}
+
+/// Copies the database into a new file and makes that durable. Returns its SHA-256, read from the file.
 async fn copy(
     source: &mut Connection,
     path: &Path,
-    deadline: Deadline,
-    interrupt: &Interrupt,
-    monitor: &dyn Monitor,
-) -> Result<()> {
+    page_bytes: u32,
+    around: Surroundings<'_>,
+) -> Result<String> {
     drop(storage::create_new(path)?);
-    let mut target = Connection::open(path, Access::Scratch, interrupt).await?;
-    sqlite::copy(source, &mut target, deadline, interrupt, monitor).await?;
+    let first = sqlite::first_page_of_copy(source).await?;
+    let follower = Follower::start(path, first);
+    let mut target = Connection::open(path, Access::Scratch, around.interrupt).await?;
+    let held = sqlite::copy_followed(
+        source,
+        &mut target,
+        page_bytes,
+        around.deadline,
+        around.interrupt,
+        around.monitor,
+        &mut |pages| follower.settled(u64::from(pages) * u64::from(page_bytes)),
+    )
+    .await?;
     target.close().await?;
     fault::reach(Point::SnapshotCopied);
     sqlite::mark_rollback_journal(path)?;
     fault::reach(Point::SnapshotPatched);
-    storage::sync_file(path)?;
-    storage::sync_folder_of(path)?;
+    let sha256 = follower.finish(held, around.interrupt).await?;
     fault::reach(Point::SnapshotSynced);
-    Ok(())
+    Ok(sha256)
 }
 
 struct ReadBack {
@@ -139,30 +197,33 @@ struct ReadBack {
     layout: Layout,
 }
 
-async fn read_back(path: &Path, request: &Request<'_>, interrupt: &Interrupt) -> Result<ReadBack> {
-    let corrupt = |findings: Vec<String>| Error::Corrupt {
+fn corrupt(request: &Request<'_>, findings: Vec<String>) -> Error {
+    Error::Corrupt {
         path: request.database.to_path_buf(),
         findings,
-    };
-    let sha256 = archive::sha256_of(path)?;
-    let layout = Layout::of_file(path)?.ok_or_else(|| corrupt(vec!["the copy is empty".into()]))?;
+    }
+}
+
+fn require_whole(path: &Path, request: &Request<'_>) -> Result<Layout> {
+    let layout =
+        Layout::of_file(path)?.ok_or_else(|| corrupt(request, vec!["the copy is empty".into()]))?;
     // An empty file becomes a database of one page.
     if layout.page_count != request.facts.page_count.max(1) {
-        return Err(corrupt(vec![format!(
+        let words = format!(
             "the copy has {} pages, the database {}",
             layout.page_count, request.facts.page_count
-        )]));
+        );
+        return Err(corrupt(request, vec![words]));
     }
-    // What a restore is about to replace is kept even if it is damaged.
-    if request.purpose != Purpose::BeforeRestore {
-        let mut copy = Connection::open(path, Access::ReadOnly, interrupt).await?;
-        let findings = sqlite::quick_check(&mut copy).await?;
-        copy.close().await?;
-        if !findings.is_empty() {
-            return Err(corrupt(findings));
-        }
-    }
-    Ok(ReadBack { sha256, layout })
+    Ok(layout)
+}
+
+/// What is wrong with a database, read through a connection of its own.
+async fn check(path: PathBuf, depth: Depth, interrupt: Interrupt) -> Result<Vec<String>> {
+    let mut connection = Connection::open(&path, Access::ReadOnly, &interrupt).await?;
+    let findings = sqlite::check(&mut connection, depth).await;
+    connection.close().await?;
+    findings
 }
 
 fn manifest(
