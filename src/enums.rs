@@ -409,7 +409,11 @@ async fn wrong_values(
     columns: &[&EnumColumn],
 ) -> Result<Vec<Wrong>> {
     let failed = |error: sqlx::Error| {
-        let doing = format!("read the enum values of {table}");
+        let names: Vec<String> = columns
+            .iter()
+            .map(|column| format!("{table}.{}", column.column))
+            .collect();
+        let doing = format!("read the values of {}", names.join(" and "));
         Error::sqlite(doing)(failure_of(&error))
     };
     let sql = AssertSqlSafe(wrong_values_sql(table, columns));

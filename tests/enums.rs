@@ -467,3 +467,74 @@ fn without_a_map_nothing_is_normalised() {
     run(&sandbox);
     assert_eq!(roles(&sandbox), ["root", "readonly"]);
 }
+
+#[test]
+fn two_columns_of_one_table_are_brought_right_each_by_its_own_rule() {
+    let sandbox = with_roles("008", &["readonly", "ADMIN", "Write", "READONLY"]);
+    sandbox.add_migration("009_status", "ALTER TABLE users ADD COLUMN status VARCHAR;");
+    run(&sandbox);
+    sandbox.sql(
+        "UPDATE users SET role = 'Write', status = 'ACTIVE' WHERE id = 'u001'; \
+         UPDATE users SET status = 'Active' WHERE id = 'u002'; UPDATE users SET role = 'Admin' WHERE id = 'u003';",
+    );
+    let document = run(&sandbox);
+    assert_eq!(document["outcome"], "normalised", "{document:#}");
+    assert_eq!(roles(&sandbox), ["READONLY", "WRITE", "WRITE", "ADMIN"]);
+    assert_eq!(statuses(&sandbox), ["NULL", "active", "active", "NULL"]);
+    let rows: i64 = document["normalised"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|change| change["rows"].as_i64().unwrap())
+        .sum();
+    assert_eq!(rows, 4);
+}
+
+#[test]
+fn a_wrong_value_in_a_table_that_no_migration_touches_is_brought_right_as_well() {
+    for mode in ["wal", "delete"] {
+        let sandbox = with_roles("003", &["readonly"]);
+        sandbox.query(&format!("PRAGMA journal_mode = {mode}"));
+        sandbox.sql("INSERT INTO pipeline_runs (id, pipeline_name, status, log_file, started_at) VALUES ('r', 'p', 'Running', 'l', '2026')");
+        run(&sandbox);
+        assert_eq!(
+            sandbox.query("SELECT status FROM pipeline_runs"),
+            ["RUNNING"]
+        );
+        assert_eq!(roles(&sandbox), ["READONLY"]);
+    }
+}
+
+/// At head, with more rows than a job with nothing to do looks at, the last of them with a wrong value.
+fn with_many_runs() -> Sandbox {
+    let sandbox = Sandbox::at("head");
+    sandbox.sql(
+        "WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 10000) \
+         INSERT INTO pipeline_runs (id, pipeline_name, status, log_file, started_at) \
+         SELECT i, 'p', CASE i WHEN 10000 THEN 'success' ELSE 'SUCCESS' END, 'l', '2026' FROM n",
+    );
+    sandbox
+}
+
+#[test]
+fn a_job_with_nothing_else_to_do_says_which_large_tables_it_did_not_look_at() {
+    let sandbox = with_many_runs();
+    let document = run(&sandbox);
+    assert_eq!(document["outcome"], "nothing_to_do");
+    assert_eq!(document["not_surveyed"], json!(["pipeline_runs"]));
+    let words = sandbox.run(&["run"]).expect_code(0).stdout;
+    assert!(words.contains("pipeline_runs"), "{words}");
+    assert!(words.contains("--verify full"), "{words}");
+}
+
+#[test]
+fn a_large_table_is_looked_at_when_it_is_asked_for_and_when_there_is_something_to_do() {
+    let sandbox = with_many_runs();
+    let (code, document) = sandbox.run_json(&["run", "--verify", "full"]);
+    assert_eq!((code, &document["outcome"]), (0, &json!("normalised")));
+    let sandbox = with_many_runs();
+    sandbox.add_migration("009_more", "CREATE TABLE more (a);");
+    let document = run(&sandbox);
+    assert_eq!(document["outcome"], "migrated");
+    assert_eq!(document["normalised"][0]["rows"], 1);
+}

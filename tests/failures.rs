@@ -752,3 +752,45 @@ fn a_way_down_that_does_not_lead_back_is_done_and_said() {
     assert!(warnings.contains("did not lead back"), "{document:#}");
     assert!(warnings.contains("users.kept"), "{document:#}");
 }
+
+/// A database whose index does not hold what its table does: only a full check compares the two.
+fn with_an_index_that_lies() -> Sandbox {
+    let sandbox = Sandbox::at("008");
+    sandbox.sql(
+        "CREATE TABLE lie (a, b); CREATE INDEX lie_a ON lie (a); INSERT INTO lie VALUES (1, 1), (2, 2); \
+         CREATE TABLE spare (a, b); CREATE INDEX spare_b ON spare (b); INSERT INTO spare VALUES (1, 7), (2, 8);",
+    );
+    sandbox.sql(
+        "PRAGMA writable_schema = ON; \
+         UPDATE sqlite_schema SET rootpage = (SELECT rootpage FROM sqlite_schema WHERE name = 'spare_b') WHERE name = 'lie_a'; \
+         DELETE FROM sqlite_schema WHERE name = 'spare_b';",
+    );
+    sandbox.add_migration("009_more", "CREATE TABLE more (a);");
+    sandbox
+}
+
+#[test]
+fn an_index_that_does_not_hold_what_its_table_does_is_found_by_a_full_check() {
+    let sandbox = with_an_index_that_lies();
+    let (code, document) = sandbox.run_json(&["run", "--verify", "full"]);
+    assert_eq!(code, 4, "{document:#}");
+    assert!(message(&document).contains("lie_a"), "{document:#}");
+    assert_eq!(sandbox.current(), "008");
+}
+
+#[test]
+fn a_full_check_of_what_is_sound_goes_through_in_every_kind_of_job() {
+    let sandbox = Sandbox::at("003");
+    sandbox.run(&["run", "--verify", "full"]).expect_code(0);
+    sandbox.add_migration(
+        "009_more",
+        "-- no-transaction\nCREATE TABLE more (a);\nVACUUM;\n",
+    );
+    sandbox.run(&["run", "--verify", "full"]).expect_code(0);
+    sandbox.run(&["backup", "--verify", "full"]).expect_code(0);
+    sandbox
+        .run(&["restore", "latest", "--yes", "--verify", "full"])
+        .expect_code(0);
+    let run = sandbox.run(&["run", "--verify", "deep"]).expect_code(2);
+    assert!(run.stderr.contains("'deep'"), "{}", run.stderr);
+}

@@ -124,3 +124,76 @@ impl Pace<'_> {
         Ok(true)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::FileExt;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::monitor::Silent;
+    use crate::sqlite::{Access, FileFacts};
+
+    /// What was told of a copy, and the bytes that were in the file when it was told.
+    async fn follow(folder: &std::path::Path, page_size: u32, mode: &str) -> (bool, Vec<Vec<u8>>) {
+        let interrupt = Interrupt::default();
+        let (from, to) = (folder.join("from.db"), folder.join("to.db"));
+        drop(storage::create_new(&from).expect("a file"));
+        drop(storage::create_new(&to).expect("a file"));
+        let open = async |path: &std::path::Path, access| {
+            Connection::open(path, access, &interrupt)
+                .await
+                .expect("it opens")
+        };
+        let mut source = open(&from, Access::ReadWrite).await;
+        let fill = format!(
+            "PRAGMA page_size = {page_size}; PRAGMA auto_vacuum = FULL; PRAGMA journal_mode = {mode}; CREATE TABLE t (a); \
+             WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 9000) \
+             INSERT INTO t SELECT randomblob({page_size} - 100) FROM n"
+        );
+        source.run("fill", &fill).await.expect("it fills");
+        let facts = FileFacts::read(&mut source).await.expect("facts");
+        assert_eq!(facts.page_size, page_size);
+        let mut target = open(&to, Access::Scratch).await;
+        let mut seen = Vec::new();
+        let copied = to.clone();
+        let held = copy_followed(
+            &mut source,
+            &mut target,
+            page_size,
+            Deadline::after(Duration::from_secs(30)),
+            &interrupt,
+            &Silent,
+            &mut |pages| {
+                let bytes = (pages - 1) as usize * page_size as usize;
+                let mut part = vec![0; bytes];
+                std::fs::File::open(&copied)
+                    .and_then(|file| file.read_exact_at(&mut part, u64::from(page_size)))
+                    .expect("they are there");
+                seen.push(part);
+            },
+        )
+        .await
+        .expect("it copies");
+        target.close().await.expect("it closes");
+        let whole = std::fs::read(&to).expect("the copy");
+        assert_eq!(whole.len() as u64, facts.size_bytes());
+        for part in &seen {
+            let end = page_size as usize + part.len();
+            assert!(whole[page_size as usize..end] == part[..], "{page_size}");
+        }
+        (held, seen)
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn pages_that_are_told_to_be_in_the_file_for_good_stay_as_they_are() {
+        for page_size in [512, 4096, 16_384] {
+            for mode in ["wal", "delete"] {
+                let folder = tempfile::tempdir().expect("a folder");
+                let (held, seen) = follow(folder.path(), page_size, mode).await;
+                assert!(held, "{page_size} {mode}");
+                assert!(seen.len() >= 3, "{page_size} {mode}: {}", seen.len());
+            }
+        }
+    }
+}
