@@ -99,6 +99,7 @@ fn given(cli: &Cli) -> Given {
         config: global.config.clone(),
         lock_timeout: global.lock_timeout.clone(),
         keep: global.keep.clone(),
+        compression: global.compression.clone(),
         log_dir: global.log_dir.clone(),
         create_if_missing: command::creates(&cli.command),
     }

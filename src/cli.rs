@@ -44,6 +44,9 @@ pub struct Global {
     /// How many backups to keep [default: 10]
     #[arg(long, global = true, value_name = "N")]
     pub keep: Option<String>,
+    /// How new backups are compressed: gzip, zstd or none, with a level from 1 to 9 as in zstd:3 [default: gzip]
+    #[arg(long, global = true, value_name = "HOW")]
+    pub compression: Option<String>,
     /// Folder of the rolling JSON log files [default: <backups>/logs]
     #[arg(long, global = true, value_name = "DIR")]
     pub log_dir: Option<PathBuf>,

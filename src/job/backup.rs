@@ -48,7 +48,7 @@ async fn go(context: &Context<'_>, phases: &mut Phases<'_>, report: &mut Report)
     let snapshot = snapshot?;
     phases.begin("archive", report);
     let keeping = Keeping::start(&context.catalog(), &snapshot);
-    let archived = keep::archived(keeping, context.interrupt, report).await;
+    let archived = keep::archived(context, keeping, report).await;
     report.note("snapshot", discard_database(&snapshot.path()));
     fault::reach(Point::ArchiveSettled);
     context.interrupt.check()?;

@@ -1,18 +1,28 @@
 //! Turning the raw snapshot into a backup while the job goes on.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
 use tokio::task::JoinHandle;
 
+use super::Context;
 use super::report::{BackupSummary, Report};
+use crate::archive;
 use crate::catalog::{self, Backup, Catalog, Manifest, Slot};
 use crate::error::{Error, Problem, Result};
 use crate::fault::{self, Point};
+use crate::monitor::Monitor;
 use crate::snapshot::Snapshot;
 use crate::sqlite::Interrupt;
+
+const LOOK: Duration = Duration::from_millis(50);
 
 /// A snapshot that is being archived on another thread.
 pub(super) struct Keeping {
     task: JoinHandle<Result<Kept>>,
     interrupt: Interrupt,
+    progress: Arc<Progress>,
 }
 
 /// Where the content of a snapshot is kept.
@@ -26,15 +36,25 @@ impl Keeping {
     /// Starts. A job that fails again and again on the same state finds its first snapshot and makes no second archive.
     pub(super) fn start(catalog: &Catalog, snapshot: &Snapshot) -> Self {
         let interrupt = Interrupt::default();
+        let progress = Arc::new(Progress::default());
         let (catalog, snapshot, stop) = (catalog.clone(), snapshot.clone(), interrupt.clone());
+        let heard = progress.clone();
         let task = tokio::task::spawn_blocking(move || {
-            keep(&catalog, &snapshot.slot, &snapshot.manifest, &stop)
+            archive::at_low_priority(|| {
+                let (slot, manifest) = (&snapshot.slot, &snapshot.manifest);
+                keep(&catalog, slot, manifest, &stop, heard.as_ref())
+            })
+            .map_err(Error::io("start a thread to archive", &snapshot.path()))?
         });
-        Self { task, interrupt }
+        Self {
+            task,
+            interrupt,
+            progress,
+        }
     }
 
     /// Waits for the archive. After a signal it is given up: the raw snapshot stays and the next job archives it.
-    pub(super) async fn finish(self, signal: &Interrupt) -> Result<Kept> {
+    async fn finish(self, signal: &Interrupt, monitor: &dyn Monitor) -> Result<Kept> {
         if let Some(number) = signal.signal() {
             self.interrupt.raise(number);
         }
@@ -45,7 +65,8 @@ impl Keeping {
                     message: format!("the archiving thread died: {panic}"),
                     hint: "This is a defect of safestep; please report it.".into(),
                 })),
-                () = tokio::time::sleep(std::time::Duration::from_millis(50)) => {
+                () = tokio::time::sleep(LOOK) => {
+                    self.progress.tell(monitor);
                     if let Some(number) = signal.signal() {
                         self.interrupt.raise(number);
                     }
@@ -55,15 +76,43 @@ impl Keeping {
     }
 }
 
+/// How far the archive is. Nobody hears of it before the job waits for it: until then another phase is running.
+#[derive(Default)]
+struct Progress {
+    done: AtomicU64,
+    total: AtomicU64,
+}
+
+impl Progress {
+    fn tell(&self, monitor: &dyn Monitor) {
+        let total = self.total.load(Ordering::Relaxed);
+        if total > 0 {
+            monitor.progress(self.done.load(Ordering::Relaxed), total);
+        }
+    }
+}
+
+impl Monitor for Progress {
+    fn phase(&self, _phase: &'static str) {}
+
+    fn progress(&self, done: u64, total: u64) {
+        self.done.store(done, Ordering::Relaxed);
+        self.total.store(total, Ordering::Relaxed);
+    }
+
+    fn notice(&self, _line: &str) {}
+}
+
 /// Archives the raw snapshot of `slot`, where no backup of the same content is there and readable.
 pub(super) fn keep(
     catalog: &Catalog,
     slot: &Slot,
     manifest: &Manifest,
     interrupt: &Interrupt,
+    monitor: &dyn Monitor,
 ) -> Result<Kept> {
     if let Some(twin) = catalog.twin_of(manifest)?
-        && catalog::verify(&twin.path, &twin.manifest, interrupt).is_ok()
+        && catalog::verify(&twin.path, &twin.manifest, interrupt, monitor).is_ok()
     {
         fault::reach(Point::ArchiveReused);
         return Ok(Kept {
@@ -71,7 +120,7 @@ pub(super) fn keep(
             reused: true,
         });
     }
-    let backup = catalog.archive(slot, manifest, interrupt)?;
+    let backup = catalog.archive(slot, manifest, interrupt, monitor)?;
     Ok(Kept {
         backup,
         reused: false,
@@ -80,11 +129,11 @@ pub(super) fn keep(
 
 /// Waits for the archive and reports it. The id of an earlier backup that holds the same, if there is one.
 pub(super) async fn archived(
+    context: &Context<'_>,
     keeping: Keeping,
-    signal: &Interrupt,
     report: &mut Report,
 ) -> Result<Option<String>> {
-    let kept = keeping.finish(signal).await?;
+    let kept = keeping.finish(context.interrupt, context.monitor).await?;
     report.backup = Some(BackupSummary::of(&kept.backup, kept.reused));
     Ok(kept.reused.then_some(kept.backup.manifest.id))
 }
@@ -92,13 +141,13 @@ pub(super) async fn archived(
 /// As [`archived`]; then the raw snapshot may go, unless the job's record is still `open`: its recovery would need it. An
 /// archive that fails is a warning: the job's own outcome stands, and the raw snapshot stays.
 pub(super) async fn settle(
+    context: &Context<'_>,
     keeping: Keeping,
     snapshot: &Snapshot,
     open: bool,
-    signal: &Interrupt,
     report: &mut Report,
 ) -> Option<String> {
-    match archived(keeping, signal, report).await {
+    match archived(context, keeping, report).await {
         Ok(same_as) => {
             if !open {
                 report.note("snapshot", catalog::discard_database(&snapshot.path()));

@@ -57,7 +57,7 @@ async fn go(
     )?;
     let slot = catalog.new_slot(Stamp::now(), "restore", &backup.manifest.from);
     let unpacked = slot.unpacked();
-    catalog::unpack(backup, &unpacked, context.interrupt)?;
+    catalog::unpack(backup, &unpacked, context.interrupt, context.monitor)?;
     if let Err(error) = require_sound(context, backup, &unpacked, report).await {
         discard_database(&unpacked)?;
         return Err(error);
@@ -318,7 +318,7 @@ pub(super) async fn put_over(
     let outcome = Outcome::now(word, restored.as_ref().err());
     let closed = record.close(&safety.slot.record(), outcome);
     let open = report.note("record", closed).is_none();
-    keep::settle(keeping, &safety, open, context.interrupt, report).await;
+    keep::settle(context, keeping, &safety, open, report).await;
     restored
 }
 
