@@ -1,7 +1,9 @@
 //! How the archives are compressed, as an operator says it.
 
-use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
+
+use crate::storage;
 
 /// Higher ones cost much time and memory for a few percent: a zstd of level 19 needs 5 MiB a thread.
 const HIGHEST_LEVEL: u8 = 9;
@@ -35,19 +37,23 @@ impl Compression {
     }
 }
 
-impl Default for Compression {
-    fn default() -> Self {
-        Self::Gzip(DEFAULT_LEVEL)
+/// The command with which plain `tar` prints a file out of an archive of this name.
+#[must_use]
+pub fn tar_command(path: &Path) -> &'static str {
+    let [gzip, zstd, _] = Compression::SUFFIXES;
+    let is_called = |suffix| storage::name_of(path).ends_with(suffix);
+    if is_called(gzip) {
+        "tar xOzf"
+    } else if is_called(zstd) {
+        "tar --zstd -xOf"
+    } else {
+        "tar xOf"
     }
 }
 
-impl fmt::Display for Compression {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Gzip(level) => write!(f, "gzip:{level}"),
-            Self::Zstd(level) => write!(f, "zstd:{level}"),
-            Self::None => f.write_str("none"),
-        }
+impl Default for Compression {
+    fn default() -> Self {
+        Self::Gzip(DEFAULT_LEVEL)
     }
 }
 

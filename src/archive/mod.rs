@@ -18,7 +18,7 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-pub use compression::Compression;
+pub use compression::{Compression, tar_command};
 pub use pipeline::at_low_priority;
 
 use crate::error::{Error, Result, is_something_else};
