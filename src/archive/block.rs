@@ -14,8 +14,16 @@ pub(super) fn fill_or_end(from: &mut impl Read, buffer: &mut [u8]) -> io::Result
     if io::copy(&mut begun, &mut &mut first[..])? == 0 {
         return Ok(false);
     }
-    from.read_exact(rest)?;
+    fill(from, rest)?;
     Ok(true)
+}
+
+/// Fills the buffer.
+pub(super) fn fill(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<()> {
+    from.read_exact(buffer).map_err(|error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => damaged("unexpected end of file"),
+        _ => error,
+    })
 }
 
 pub(super) fn damaged(words: &str) -> io::Error {

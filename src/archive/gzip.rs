@@ -5,9 +5,9 @@
 
 use std::io::{self, Read};
 
-use libdeflater::{CompressionLvl, Compressor, Decompressor};
+use libdeflater::{CompressionLvl, Compressor, DecompressionError, Decompressor};
 
-use super::block::{PACKED_LIMIT_BYTES, damaged, fill_or_end};
+use super::block::{PACKED_LIMIT_BYTES, damaged, fill, fill_or_end};
 
 /// Deflate, and an extra field; behind it four bytes of time and two of other words.
 const MAGIC: [u8; 4] = [0x1f, 0x8b, 8, 4];
@@ -49,7 +49,7 @@ fn low_32(count: usize) -> u32 {
     (count as u64 & u64::from(u32::MAX)) as u32
 }
 
-/// Unpacks one whole member.
+/// Unpacks one whole member. What is hidden between its end and its checksum, as a size that lies could, nobody gets to see.
 pub(super) fn unpack(
     unpacker: &mut Decompressor,
     packed: &[u8],
@@ -61,7 +61,12 @@ pub(super) fn unpack(
         .ok_or_else(|| damaged("a member of gzip is too short"))?;
     let bytes = unpacker
         .deflate_decompress(deflated, plain)
-        .map_err(|error| damaged(&format!("a member of gzip cannot be unpacked: {error}")))?;
+        .map_err(|error| match error {
+            DecompressionError::BadData => damaged("a member of gzip cannot be unpacked"),
+            DecompressionError::InsufficientSpace => {
+                damaged("a member of gzip unpacks to more than a block")
+            }
+        })?;
     let found = [
         libdeflater::crc32(&plain[..bytes]).to_le_bytes(),
         low_32(bytes).to_le_bytes(),
@@ -90,6 +95,6 @@ pub(super) fn read_member(from: &mut impl Read, packed: &mut Vec<u8>) -> io::Res
     let size = size_of_member(packed)
         .ok_or_else(|| damaged("where a member of gzip should begin is something else"))?;
     packed.resize(size, 0);
-    from.read_exact(&mut packed[HEAD_BYTES..])?;
+    fill(from, &mut packed[HEAD_BYTES..])?;
     Ok(true)
 }

@@ -9,7 +9,7 @@ use flate2::bufread::MultiGzDecoder;
 use libdeflater::Decompressor as Inflater;
 use zstd::bulk::Decompressor as ZstdDecompressor;
 
-use super::block::{BLOCK_BYTES, damaged};
+use super::block::{BLOCK_BYTES, damaged, fill};
 use super::pipeline::{self, Block, Drain, Feed};
 use super::{gzip, zst};
 
@@ -61,7 +61,7 @@ impl Form {
         let mut head = Vec::new();
         file.by_ref().take(HEAD_BYTES).read_to_end(&mut head)?;
         file.rewind()?;
-        Self::of(&head).ok_or_else(|| damaged("it is neither gzip nor zstd nor tar"))
+        Self::of(&head).ok_or_else(|| damaged("its beginning is neither gzip nor zstd nor tar"))
     }
 }
 
@@ -103,7 +103,7 @@ pub(super) fn whole<T>(
 
 fn feed_members(from: &mut impl Read, format: Format, feed: &mut Feed) -> io::Result<()> {
     if format == Format::Zstd {
-        from.read_exact(&mut [0; zst::PREFACE.len()])?;
+        fill(from, &mut [0; zst::PREFACE.len()])?;
     }
     loop {
         let mut block = feed.free_block()?;

@@ -9,7 +9,7 @@ use std::io::{self, BufRead, Read};
 use zstd::bulk::{Compressor, Decompressor};
 use zstd::stream::read::Decoder;
 
-use super::block::{PACKED_LIMIT_BYTES, damaged, fill_or_end};
+use super::block::{PACKED_LIMIT_BYTES, damaged, fill, fill_or_end};
 
 /// What a file of ours begins with: a frame without content.
 pub(super) const PREFACE: [u8; 9] = [0x28, 0xb5, 0x2f, 0xfd, 0x20, 0, 1, 0, 0];
@@ -66,7 +66,7 @@ pub(super) fn read_member(from: &mut impl Read, packed: &mut Vec<u8>) -> io::Res
         .filter(|size| (1..=PACKED_LIMIT_BYTES).contains(size))
         .ok_or_else(|| damaged("where the size of a frame of zstd should be is something else"))?;
     packed.resize(size, 0);
-    from.read_exact(packed)?;
+    fill(from, packed)?;
     Ok(true)
 }
 

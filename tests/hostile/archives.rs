@@ -593,7 +593,7 @@ fn archives_whose_pieces_lie_about_their_size_are_refused() {
         ),
         ("zstd: nothing behind the beginning", PREFACE.to_vec()),
         (
-            "zstd: a size that is one less",
+            "zstd: a size that is too small",
             zstd(&[framed(&tar, Some(1000))]),
         ),
         (
