@@ -1,5 +1,5 @@
 //! Guarantee 7: backups of every kind are readable with plain `tar` and `sqlite3`, and the kinds live side by side.
-#![allow(clippy::expect_used, clippy::unwrap_used)]
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::print_stdout)]
 
 mod support;
 

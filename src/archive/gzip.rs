@@ -35,18 +35,19 @@ pub(super) fn pack(packer: &mut Compressor, plain: &[u8], packed: &mut Vec<u8>) 
         .map_err(io::Error::other)?;
     packed.truncate(HEAD_BYTES + bytes);
     packed.extend(libdeflater::crc32(plain).to_le_bytes());
-    packed.extend(low_32(plain.len()).to_le_bytes());
-    let size = low_32(packed.len());
+    packed.extend(count(plain.len())?);
+    let size = count(packed.len())?;
     packed[..MAGIC.len()].copy_from_slice(&MAGIC);
     packed[MAGIC.len()..EXTRA_AT].copy_from_slice(&NO_TIME_UNKNOWN_SYSTEM);
     packed[EXTRA_AT..SIZE_AT].copy_from_slice(&EXTRA);
-    packed[SIZE_AT..HEAD_BYTES].copy_from_slice(&size.to_le_bytes());
+    packed[SIZE_AT..HEAD_BYTES].copy_from_slice(&size);
     Ok(())
 }
 
-/// As gzip counts.
-fn low_32(count: usize) -> u32 {
-    (count as u64 & u64::from(u32::MAX)) as u32
+/// As gzip counts; a block is far smaller than it can.
+fn count(bytes: usize) -> io::Result<[u8; 4]> {
+    let count = u32::try_from(bytes).map_err(io::Error::other)?;
+    Ok(count.to_le_bytes())
 }
 
 /// Unpacks one whole member. What is hidden between its end and its checksum, as a size that lies could, nobody gets to see.
@@ -69,7 +70,7 @@ pub(super) fn unpack(
         })?;
     let found = [
         libdeflater::crc32(&plain[..bytes]).to_le_bytes(),
-        low_32(bytes).to_le_bytes(),
+        count(bytes)?,
     ];
     if foot != found.concat() {
         return Err(damaged("a member of gzip has another checksum"));

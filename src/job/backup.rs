@@ -47,7 +47,7 @@ async fn go(context: &Context<'_>, phases: &mut Phases<'_>, report: &mut Report)
     live.close().await?;
     let snapshot = snapshot?;
     phases.begin("archive", report);
-    let keeping = Keeping::start(&context.catalog(), &snapshot);
+    let keeping = Keeping::start_alone(&context.catalog(), &snapshot);
     let archived = keep::archived(context, keeping, report).await;
     report.note("snapshot", discard_database(&snapshot.path()));
     fault::reach(Point::ArchiveSettled);

@@ -25,6 +25,9 @@ pub(super) struct Keeping {
     progress: Arc<Progress>,
 }
 
+/// The work that is done on another thread.
+type Keep<'k> = Box<dyn FnOnce() -> Result<Kept> + Send + 'k>;
+
 /// Where the content of a snapshot is kept.
 pub(super) struct Kept {
     pub(super) backup: Backup,
@@ -33,18 +36,35 @@ pub(super) struct Kept {
 }
 
 impl Keeping {
-    /// Starts. A job that fails again and again on the same state finds its first snapshot and makes no second archive.
+    /// Starts beside a migration, which goes first. A job that fails again and again on the same state finds its first
+    /// snapshot and makes no second archive.
     pub(super) fn start(catalog: &Catalog, snapshot: &Snapshot) -> Self {
+        Self::spawn(catalog, snapshot, |snapshot, keep| {
+            archive::at_low_priority(keep)
+                .map_err(Error::io("start a thread to archive", &snapshot.path()))?
+        })
+    }
+
+    /// As [`Self::start`], where there is nothing beside it.
+    pub(super) fn start_alone(catalog: &Catalog, snapshot: &Snapshot) -> Self {
+        Self::spawn(catalog, snapshot, |_, keep| keep())
+    }
+
+    fn spawn(
+        catalog: &Catalog,
+        snapshot: &Snapshot,
+        how: fn(&Snapshot, Keep<'_>) -> Result<Kept>,
+    ) -> Self {
         let interrupt = Interrupt::default();
         let progress = Arc::new(Progress::default());
         let (catalog, snapshot, stop) = (catalog.clone(), snapshot.clone(), interrupt.clone());
         let heard = progress.clone();
         let task = tokio::task::spawn_blocking(move || {
-            archive::at_low_priority(|| {
-                let (slot, manifest) = (&snapshot.slot, &snapshot.manifest);
-                keep(&catalog, slot, manifest, &stop, heard.as_ref())
-            })
-            .map_err(Error::io("start a thread to archive", &snapshot.path()))?
+            let (slot, manifest) = (&snapshot.slot, &snapshot.manifest);
+            how(
+                &snapshot,
+                Box::new(|| keep(&catalog, slot, manifest, &stop, heard.as_ref())),
+            )
         });
         Self {
             task,
