@@ -100,6 +100,7 @@ fn given(cli: &Cli) -> Given {
         lock_timeout: global.lock_timeout.clone(),
         keep: global.keep.clone(),
         verify: global.verify.clone(),
+        compression: global.compression.clone(),
         log_dir: global.log_dir.clone(),
         create_if_missing: command::creates(&cli.command),
     }

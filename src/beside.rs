@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use crate::error::{Error, Result};
 use crate::sqlite::Interrupt;
 
-/// How often a wait looks whether a signal has come.
+/// How often a wait looks whether a signal has come, and tells how far the work is.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Work under way. It is asked to stop as soon as nobody waits for it any more.
@@ -38,7 +38,12 @@ impl<T: Send + 'static> Beside<T> {
     }
 
     /// Waits for what comes of it. A signal stops it, also when the job itself is shielded.
-    pub async fn finish(mut self, signal: &Interrupt) -> Result<T> {
+    pub async fn finish(self, signal: &Interrupt) -> Result<T> {
+        self.finish_watched(signal, || ()).await
+    }
+
+    /// As [`Self::finish`], calling `watch` every now and then.
+    pub async fn finish_watched(mut self, signal: &Interrupt, watch: impl Fn()) -> Result<T> {
         loop {
             if let Some(number) = signal.signal() {
                 self.stop.raise(number);
@@ -49,7 +54,7 @@ impl<T: Send + 'static> Beside<T> {
                     message: format!("a thread beside the job died: {panic}"),
                     hint: "This is a defect of safestep; please report it.".into(),
                 })),
-                () = tokio::time::sleep(LOOK) => {}
+                () = tokio::time::sleep(LOOK) => watch(),
             }
         }
     }

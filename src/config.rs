@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::archive::Compression;
 use crate::clock::parse_duration;
 use crate::error::{Error, Result, toml_words};
 use crate::job::Settings;
@@ -21,13 +22,14 @@ const DEFAULT_KEEP: usize = 10;
 const CONFIG_FILE: &str = "safestep.toml";
 const CONFIG_LIMIT_BYTES: u64 = 1024 * 1024;
 /// The environment variables that are read.
-const VARIABLES: [&str; 10] = [
+const VARIABLES: [&str; 11] = [
     "SAFESTEP_DATABASE",
     "SAFESTEP_MIGRATIONS",
     "SAFESTEP_BACKUPS",
     "SAFESTEP_LOCK_TIMEOUT",
     "SAFESTEP_KEEP",
     "SAFESTEP_VERIFY",
+    "SAFESTEP_COMPRESSION",
     "SAFESTEP_LOG_DIR",
     "SAFESTEP_CONFIG",
     "DATABASE_URL",
@@ -51,6 +53,8 @@ pub struct Given {
     pub keep: Option<String>,
     /// `--verify`
     pub verify: Option<String>,
+    /// `--compression`
+    pub compression: Option<String>,
     /// `--log-dir`
     pub log_dir: Option<PathBuf>,
     /// `--create-if-missing`
@@ -75,6 +79,7 @@ struct File {
     lock_timeout: Option<String>,
     keep: Option<usize>,
     verify: Option<String>,
+    compression: Option<String>,
     log_dir: Option<PathBuf>,
     /// The folder of the file, which its paths are relative to.
     #[serde(skip)]
@@ -110,6 +115,7 @@ impl Config {
             lock_timeout: lock_timeout(given, &env, file.lock_timeout)?,
             keep: keep(given, &env, file.keep)?,
             verify: verify(given, &env, file.verify)?,
+            compression: compression(given, &env, file.compression)?,
             create_if_missing: given.create_if_missing,
             backups: storage::absolute(&backups)?,
         };
@@ -199,6 +205,27 @@ fn verify(
     }
 }
 
+fn compression(
+    given: &Given,
+    env: &dyn Fn(&str) -> Option<String>,
+    file: Option<String>,
+) -> Result<Compression> {
+    let text = given
+        .compression
+        .clone()
+        .or_else(|| env("SAFESTEP_COMPRESSION"))
+        .or(file);
+    match text {
+        None => Ok(Compression::default()),
+        Some(text) => text.parse().map_err(|message: String| {
+            usage(
+                message,
+                "Set the compression to gzip, zstd or none; a level may follow, as in --compression zstd:3.",
+            )
+        }),
+    }
+}
+
 fn read_file(given: &Given, env: &dyn Fn(&str) -> Option<String>) -> Result<File> {
     let named = given
         .config
@@ -212,7 +239,7 @@ fn read_file(given: &Given, env: &dyn Fn(&str) -> Option<String>) -> Result<File
     let wrong = |message: String| {
         usage(
             format!("{}: {message}", path.display()),
-            "The keys are database, migrations, backups, lock_timeout, keep, verify and log_dir.",
+            "The keys are database, migrations, backups, lock_timeout, keep, verify, compression and log_dir.",
         )
     };
     let bytes = storage::read_bounded(&path, CONFIG_LIMIT_BYTES).map_err(|error| {

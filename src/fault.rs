@@ -79,8 +79,8 @@ points! {
     "undo.rolled_back" UndoRolledBack "A failed job is rolled back to its savepoint; the lock is held."
     "undo.proven" UndoProven "A failed job is rolled back and proven to be."
 
-    "archive.begun" ArchiveBegun "The draft of an archive holds the manifest."
-    "archive.half" ArchiveHalf "Half of the database is in the draft of an archive."
+    "archive.begun" ArchiveBegun "The manifest is on its way into the draft of an archive."
+    "archive.half" ArchiveHalf "Half of the database is on its way into the draft of an archive."
     "archive.written" ArchiveWritten "The draft of an archive is complete and not synced."
     "archive.synced" ArchiveSynced "The draft of an archive is synced and not read back."
     "archive.read_half" ArchiveReadHalf "Half of the database in an archive is unpacked, or read back."

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use support::{Run, Sandbox};
+use support::{Run, Sandbox, full};
 
 /// Of database, in rows of 16 KiB.
 const ROWS: u32 = 16 * 1024;
@@ -29,10 +29,14 @@ fn run_limited(sandbox: &Sandbox, args: &str) -> Run {
 }
 
 fn large(revision: &str) -> Sandbox {
+    with_rows(revision, ROWS)
+}
+
+fn with_rows(revision: &str, rows: u32) -> Sandbox {
     let sandbox = Sandbox::at(revision);
     sandbox.sql(&format!(
         "CREATE TABLE bulk (id INTEGER PRIMARY KEY, content BLOB); \
-         WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ROWS}) \
+         WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows}) \
          INSERT INTO bulk SELECT i, zeroblob(16000) FROM n;"
     ));
     sandbox
@@ -54,6 +58,25 @@ fn a_job_and_a_restore_need_far_less_memory_than_the_database_is_large() {
         sandbox.query("SELECT DISTINCT length(content) FROM bulk"),
         ["16000"]
     );
+}
+
+/// Twice what the process may allocate; in the full run 40 times.
+#[test]
+fn every_kind_of_archive_is_made_and_restored_in_the_same_memory() {
+    let rows = if full() { 10 * ROWS } else { ROWS / 2 };
+    let sandbox = with_rows("008", rows);
+    for kind in ["gzip:9", "zstd:9", "none"] {
+        let backup = format!("backup --compression {kind}");
+        run_limited(&sandbox, &backup).expect_code(0);
+        sandbox.sql("UPDATE bulk SET content = zeroblob(15000) WHERE id = 1");
+        run_limited(&sandbox, "restore latest --yes").expect_code(0);
+        assert_eq!(
+            sandbox.query("SELECT DISTINCT length(content) FROM bulk"),
+            ["16000"],
+            "{kind}"
+        );
+        std::fs::remove_dir_all(sandbox.path("backups")).expect("backups");
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! backups/fastflow/
-//!   20261122T170000.123Z_003-008_1f2e3d4c.tar.gz       a finished backup
+//!   20261122T170000.123Z_003-008_1f2e3d4c.tar.gz       a finished backup (or .tar.zst, .tar)
 //!   20261122T170000.123Z_003-008_1f2e3d4c.job.json     the record of the job that made it
 //!   20261122T170000.123Z_003-008_1f2e3d4c.snapshot.db  the raw snapshot, until it is archived
 //! ```
@@ -11,6 +11,7 @@
 //! outcome is a job that was cut short.
 
 mod manifest;
+mod names;
 mod record;
 mod retention;
 mod select;
@@ -20,24 +21,18 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::{Path, PathBuf};
 
 pub use manifest::{FORMAT_VERSION, Manifest, Purpose};
+pub use names::Slot;
 pub use record::{JobKind, JobRecord, Outcome};
 
-use crate::archive;
+use crate::archive::{self, Compression};
 use crate::clock::Stamp;
 use crate::error::{Error, Result};
 use crate::fault::{self, Point};
+use crate::monitor::Monitor;
 use crate::sqlite::Interrupt;
 use crate::storage::{self, PathKind};
+use names::{DAMAGED, DAMAGED_DRAFT, LEFTOVERS, RECORD, is_archive};
 
-const ARCHIVE: &str = ".tar.gz";
-const DRAFT: &str = ".tar.gz.part";
-const RECORD: &str = ".job.json";
-/// What a record is called until it is durable.
-const RECORD_DRAFT: &str = ".job.json.tmp";
-const SNAPSHOT: &str = ".snapshot.db";
-const UNPACKED: &str = ".unpacked.db";
-const DAMAGED: &str = ".damaged";
-const DAMAGED_DRAFT: &str = ".damaged.part";
 /// SQLite makes these beside a database file.
 const SIDECARS: [&str; 3] = ["-wal", "-shm", "-journal"];
 
@@ -52,54 +47,12 @@ pub struct Backup {
     pub manifest: Manifest,
 }
 
-/// The names of one job's files.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Slot {
-    folder: PathBuf,
-    stem: String,
-    /// The short id at the end of the names.
-    pub id: String,
-}
-
-impl Slot {
-    fn path(&self, suffix: &str) -> PathBuf {
-        self.folder.join(format!("{}{suffix}", self.stem))
-    }
-
-    /// The finished archive.
-    #[must_use]
-    pub fn archive(&self) -> PathBuf {
-        self.path(ARCHIVE)
-    }
-
-    /// The raw snapshot.
-    #[must_use]
-    pub fn snapshot(&self) -> PathBuf {
-        self.path(SNAPSHOT)
-    }
-
-    /// The job record.
-    #[must_use]
-    pub fn record(&self) -> PathBuf {
-        self.path(RECORD)
-    }
-
-    /// A place to unpack a backup to.
-    #[must_use]
-    pub fn unpacked(&self) -> PathBuf {
-        self.path(UNPACKED)
-    }
-
-    fn draft(&self) -> PathBuf {
-        self.path(DRAFT)
-    }
-}
-
 /// The backups folder of one database.
 #[derive(Debug, Clone)]
 pub struct Catalog {
     folder: PathBuf,
     database: PathBuf,
+    compression: Compression,
 }
 
 impl Catalog {
@@ -110,6 +63,16 @@ impl Catalog {
         Self {
             folder: backups.join(stem),
             database: database.to_path_buf(),
+            compression: Compression::default(),
+        }
+    }
+
+    /// The same folder, where new archives are compressed in this way.
+    #[must_use]
+    pub fn compressing(self, compression: Compression) -> Self {
+        Self {
+            compression,
+            ..self
         }
     }
 
@@ -130,21 +93,15 @@ impl Catalog {
     pub fn new_slot(&self, now: Stamp, from: &str, to: &str) -> Slot {
         let random = RandomState::new().build_hasher().finish();
         let id = format!("{:08x}", random & 0xffff_ffff);
-        Slot {
-            folder: self.folder.clone(),
-            stem: format!("{}_{from}-{to}_{id}", now.compact()),
-            id,
-        }
+        let stem = format!("{}_{from}-{to}_{id}", now.compact());
+        Slot::new(self.folder.clone(), stem, id, self.compression)
     }
 
-    /// The names that belong to an existing record.
+    /// The names that belong to an existing record; also of the archive that was made, however it is compressed.
     #[must_use]
     pub fn slot_of(&self, record: &JobRecord) -> Slot {
-        Slot {
-            folder: self.folder.clone(),
-            stem: record.stem.clone(),
-            id: record.id.clone(),
-        }
+        let (stem, id) = (record.stem.clone(), record.id.clone());
+        Slot::found(self.folder.clone(), stem, id, self.compression)
     }
 
     /// A record for a job that is about to change the database.
@@ -156,9 +113,8 @@ impl Catalog {
     /// Whether no job on this folder was cut short: every record has an outcome, and no raw snapshot or draft is left.
     pub fn is_settled(&self) -> Result<bool> {
         let paths = storage::list(&self.folder)?;
-        let leftovers = [DRAFT, UNPACKED, SNAPSHOT, RECORD_DRAFT, DAMAGED_DRAFT];
         let is_leftover = |path: &PathBuf| {
-            leftovers.iter().any(|suffix| has_suffix(path, suffix)) && is_ours(path)
+            LEFTOVERS.iter().any(|suffix| has_suffix(path, suffix)) && is_ours(path)
         };
         if paths.iter().any(is_leftover) {
             return Ok(false);
@@ -205,7 +161,9 @@ impl Catalog {
     pub fn backups(&self) -> Result<(Vec<Backup>, Vec<Error>)> {
         let mut good = Vec::new();
         let mut bad = Vec::new();
-        for path in self.with_suffix(ARCHIVE)? {
+        let mut paths = storage::list(&self.folder)?;
+        paths.retain(|path| is_archive(path));
+        for path in paths {
             match read_backup(&path) {
                 Ok(backup) => good.push(backup),
                 Err(error) => bad.push(error),
@@ -221,6 +179,7 @@ impl Catalog {
         slot: &Slot,
         manifest: &Manifest,
         interrupt: &Interrupt,
+        monitor: &dyn Monitor,
     ) -> Result<Backup> {
         let (draft, raw) = (slot.draft(), slot.snapshot());
         storage::remove(&draft)?;
@@ -231,8 +190,9 @@ impl Catalog {
             name: &manifest.file,
             modified: manifest.created_unix,
         };
-        let written = archive::write(&draft, contents, interrupt)
-            .and_then(|()| verify(&draft, manifest, interrupt));
+        let half = |before| Half { monitor, before };
+        let written = archive::write(&draft, contents, slot.compression, interrupt, &half(0))
+            .and_then(|()| verify(&draft, manifest, interrupt, &half(1)));
         if let Err(error) = written {
             storage::remove(&draft)?;
             return Err(error);
@@ -325,9 +285,16 @@ fn read_backup(path: &Path) -> Result<Backup> {
     })
 }
 
-/// Reads an archive to its end and compares its database with the manifest.
-pub fn verify(path: &Path, manifest: &Manifest, interrupt: &Interrupt) -> Result<()> {
-    unpack_into(path, manifest, &mut std::io::sink(), interrupt)
+/// Reads an archive to its end and compares its database with the manifest: through the same code that unpacks it for a
+/// restore, so that whatever was written wrong shows. Behind a write it is read from the kernel's cache and not from the
+/// disk, of which it proves nothing.
+pub fn verify(
+    path: &Path,
+    manifest: &Manifest,
+    interrupt: &Interrupt,
+    monitor: &dyn Monitor,
+) -> Result<()> {
+    unpack_into(path, manifest, &mut std::io::sink(), interrupt, monitor)
 }
 
 /// Refuses a backup that holds something else than its manifest promises, before room is looked for to unpack it.
@@ -337,9 +304,20 @@ pub fn require_promised(backup: &Backup) -> Result<()> {
 }
 
 /// Unpacks a backup into a new private file, compared with the manifest.
-pub fn unpack(backup: &Backup, target: &Path, interrupt: &Interrupt) -> Result<()> {
+pub fn unpack(
+    backup: &Backup,
+    target: &Path,
+    interrupt: &Interrupt,
+    monitor: &dyn Monitor,
+) -> Result<()> {
     let mut file = storage::create_new(target)?;
-    let unpacked = unpack_into(&backup.path, &backup.manifest, &mut file, interrupt);
+    let unpacked = unpack_into(
+        &backup.path,
+        &backup.manifest,
+        &mut file,
+        interrupt,
+        monitor,
+    );
     if unpacked.is_err() {
         storage::remove(target)?;
     }
@@ -351,8 +329,15 @@ fn unpack_into(
     manifest: &Manifest,
     target: &mut impl std::io::Write,
     interrupt: &Interrupt,
+    monitor: &dyn Monitor,
 ) -> Result<()> {
-    let digest = archive::extract(path, target, &manifest.file, manifest.size_bytes, interrupt)?;
+    let wanted = archive::Wanted {
+        name: &manifest.file,
+        bytes: manifest.size_bytes,
+        interrupt,
+        monitor,
+    };
+    let digest = archive::extract(path, target, wanted)?;
     if digest != manifest.sha256 {
         return Err(Error::BackupUnusable {
             backup: path.to_path_buf(),
@@ -363,6 +348,28 @@ fn unpack_into(
         });
     }
     Ok(())
+}
+
+/// One of two passes over the same bytes, as halves of one progress.
+struct Half<'m> {
+    monitor: &'m dyn Monitor,
+    before: u64,
+}
+
+impl Monitor for Half<'_> {
+    fn phase(&self, phase: &'static str) {
+        self.monitor.phase(phase);
+    }
+
+    fn progress(&self, done: u64, total: u64) {
+        let before = self.before * total;
+        self.monitor
+            .progress(before.saturating_add(done), total.saturating_mul(2));
+    }
+
+    fn notice(&self, line: &str) {
+        self.monitor.notice(line);
+    }
 }
 
 /// Removes a database file of ours with everything that SQLite put beside it.

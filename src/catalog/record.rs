@@ -4,8 +4,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::RECORD;
 use super::manifest::{FORMAT_VERSION, Manifest, require_format};
+use super::names::RECORD;
 use crate::clock::Stamp;
 use crate::error::{Error, Result, is_something_else};
 use crate::fault::{self, Point};

@@ -2,10 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{
-    ARCHIVE, Backup, Catalog, DAMAGED_DRAFT, DRAFT, JobRecord, Purpose, RECORD, RECORD_DRAFT,
-    SNAPSHOT, UNPACKED, discard_database,
-};
+use super::names::{DAMAGED_DRAFT, DRAFTS, RECORD, RECORD_DRAFT, SNAPSHOT, UNPACKED, stem_of};
+use super::{Backup, Catalog, JobRecord, Purpose, discard_database};
 use crate::error::{Error, Result};
 use crate::fault::{self, Point};
 use crate::storage;
@@ -14,7 +12,7 @@ impl Catalog {
     /// Removes what jobs that were cut short before their first change have left: drafts, unpacked copies, and raw
     /// snapshots without a record.
     pub fn sweep(&self) -> Result<()> {
-        for suffix in [DRAFT, RECORD_DRAFT] {
+        for suffix in DRAFTS.into_iter().chain([RECORD_DRAFT]) {
             for path in self.leftovers(suffix)? {
                 storage::remove(&path)?;
             }
@@ -73,8 +71,7 @@ impl Catalog {
     }
 
     fn remove_backup(&self, backup: &Backup) -> Result<()> {
-        let name = storage::name_of(&backup.path);
-        let stem = name.trim_end_matches(ARCHIVE);
+        let stem = stem_of(&backup.path);
         storage::remove(&backup.path)?;
         fault::reach(Point::PruneArchive);
         storage::remove(&self.folder.join(format!("{stem}{RECORD}")))?;

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::{ARCHIVE, Backup, Catalog, Manifest, Purpose, read_backup};
+use super::names::stem_of;
+use super::{Backup, Catalog, Manifest, Purpose, read_backup};
 use crate::error::{Error, Result};
 use crate::storage::{self, PathKind};
 
@@ -86,7 +87,7 @@ impl Catalog {
 /// By its id, or by the beginning of its name.
 fn is_named(path: &Path, wanted: &str) -> bool {
     let name = storage::name_of(path);
-    let stem = name.trim_end_matches(ARCHIVE);
+    let stem = stem_of(path);
     !wanted.is_empty() && (name.starts_with(wanted) || stem.rsplit('_').next() == Some(wanted))
 }
 

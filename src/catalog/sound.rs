@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{Catalog, JobRecord, Slot, unpack};
 use crate::archive;
 use crate::error::{Error, Result};
+use crate::monitor::Monitor;
 use crate::sqlite::Interrupt;
 use crate::storage;
 
@@ -17,7 +18,12 @@ impl Catalog {
     ///
     /// # Errors
     /// [`Error::RecordUnusable`] where neither is sound.
-    pub fn proven_snapshot(&self, record: &JobRecord, interrupt: &Interrupt) -> Result<PathBuf> {
+    pub fn proven_snapshot(
+        &self,
+        record: &JobRecord,
+        interrupt: &Interrupt,
+        monitor: &dyn Monitor,
+    ) -> Result<PathBuf> {
         let slot = self.slot_of(record);
         if is_sound(record, &slot)? {
             return Ok(slot.snapshot());
@@ -25,7 +31,7 @@ impl Catalog {
         if let Some(backup) = self.twin_of(&record.manifest)? {
             let target = slot.unpacked();
             storage::remove(&target)?;
-            match unpack(&backup, &target, interrupt) {
+            match unpack(&backup, &target, interrupt, monitor) {
                 Err(Error::BackupUnusable { .. }) => {}
                 unpacked => return unpacked.map(|()| target),
             }

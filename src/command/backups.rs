@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::archive::tar_command;
 use crate::catalog::{Backup, Catalog};
 use crate::error::Result;
 use crate::job::Context;
@@ -107,7 +108,8 @@ pub(super) fn show(context: Context<'_>, wanted: &str) -> Result<Answer> {
     lines.push(vec![
         "unpack".into(),
         format!(
-            "tar xOzf {} {} > copy.db",
+            "{} {} {} > copy.db",
+            tar_command(&backup.path),
             backup.path.display(),
             manifest.file
         ),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::keep;
+use super::keep::{self, Keeping};
 use super::recover::recover;
 use super::report::Report;
 use super::{Context, Phases};
@@ -47,8 +47,8 @@ async fn go(context: &Context<'_>, phases: &mut Phases<'_>, report: &mut Report)
     live.close().await?;
     let snapshot = snapshot?;
     phases.begin("archive", report);
-    let keeping = keep::start(&context.catalog(), &snapshot);
-    let archived = keep::archived(keeping, context.interrupt, report).await;
+    let keeping = Keeping::start_alone(&context.catalog(), &snapshot);
+    let archived = keep::archived(context, keeping, report).await;
     report.note("snapshot", discard_database(&snapshot.path()));
     fault::reach(Point::ArchiveSettled);
     context.interrupt.check()?;

@@ -1,12 +1,28 @@
 //! Turning the raw snapshot into a backup while the job goes on.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::Context;
 use super::report::{BackupSummary, Report};
+use crate::archive;
 use crate::beside::Beside;
 use crate::catalog::{self, Backup, Catalog, Manifest, Slot};
-use crate::error::{Problem, Result};
+use crate::error::{Error, Problem, Result};
 use crate::fault::{self, Point};
+use crate::monitor::Monitor;
 use crate::snapshot::Snapshot;
 use crate::sqlite::Interrupt;
+
+/// A snapshot that is being archived on another thread. After a signal it is given up: the raw snapshot stays and the next
+/// job archives it.
+pub(super) struct Keeping {
+    work: Beside<Kept>,
+    progress: Arc<Progress>,
+}
+
+/// The work that is done on another thread.
+type Keep<'k> = Box<dyn FnOnce() -> Result<Kept> + Send + 'k>;
 
 /// Where the content of a snapshot is kept.
 pub(super) struct Kept {
@@ -15,14 +31,69 @@ pub(super) struct Kept {
     pub(super) reused: bool,
 }
 
-/// A snapshot that is being archived on another thread. After a signal it is given up: the raw snapshot stays and the next
-/// job archives it.
-pub(super) type Keeping = Beside<Kept>;
+impl Keeping {
+    /// Starts beside a migration, which goes first. A job that fails again and again on the same state finds its first
+    /// snapshot and makes no second archive.
+    pub(super) fn start(catalog: &Catalog, snapshot: &Snapshot) -> Self {
+        Self::spawn(catalog, snapshot, |snapshot, keep| {
+            archive::at_low_priority(keep)
+                .map_err(Error::io("start a thread to archive", &snapshot.path()))?
+        })
+    }
 
-/// Starts. A job that fails again and again on the same state finds its first snapshot and makes no second archive.
-pub(super) fn start(catalog: &Catalog, snapshot: &Snapshot) -> Keeping {
-    let (catalog, snapshot) = (catalog.clone(), snapshot.clone());
-    Beside::start_blocking(move |stop| keep(&catalog, &snapshot.slot, &snapshot.manifest, stop))
+    /// As [`Self::start`], where there is nothing beside it.
+    pub(super) fn start_alone(catalog: &Catalog, snapshot: &Snapshot) -> Self {
+        Self::spawn(catalog, snapshot, |_, keep| keep())
+    }
+
+    fn spawn(
+        catalog: &Catalog,
+        snapshot: &Snapshot,
+        how: fn(&Snapshot, Keep<'_>) -> Result<Kept>,
+    ) -> Self {
+        let progress = Arc::new(Progress::default());
+        let (catalog, snapshot, heard) = (catalog.clone(), snapshot.clone(), progress.clone());
+        let work = Beside::start_blocking(move |stop| {
+            let (slot, manifest) = (&snapshot.slot, &snapshot.manifest);
+            how(
+                &snapshot,
+                Box::new(|| keep(&catalog, slot, manifest, stop, heard.as_ref())),
+            )
+        });
+        Self { work, progress }
+    }
+
+    async fn finish(self, signal: &Interrupt, monitor: &dyn Monitor) -> Result<Kept> {
+        let Self { work, progress } = self;
+        work.finish_watched(signal, || progress.tell(monitor)).await
+    }
+}
+
+/// How far the archive is. Nobody hears of it before the job waits for it: until then another phase is running.
+#[derive(Default)]
+struct Progress {
+    done: AtomicU64,
+    total: AtomicU64,
+}
+
+impl Progress {
+    fn tell(&self, monitor: &dyn Monitor) {
+        let total = self.total.load(Ordering::Relaxed);
+        if total > 0 {
+            monitor.progress(self.done.load(Ordering::Relaxed), total);
+        }
+    }
+}
+
+impl Monitor for Progress {
+    fn phase(&self, _phase: &'static str) {}
+
+    fn progress(&self, done: u64, total: u64) {
+        self.done.store(done, Ordering::Relaxed);
+        self.total.store(total, Ordering::Relaxed);
+    }
+
+    fn notice(&self, _line: &str) {}
 }
 
 /// Archives the raw snapshot of `slot`, where no backup of the same content is there and readable.
@@ -31,9 +102,10 @@ pub(super) fn keep(
     slot: &Slot,
     manifest: &Manifest,
     interrupt: &Interrupt,
+    monitor: &dyn Monitor,
 ) -> Result<Kept> {
     if let Some(twin) = catalog.twin_of(manifest)?
-        && catalog::verify(&twin.path, &twin.manifest, interrupt).is_ok()
+        && catalog::verify(&twin.path, &twin.manifest, interrupt, monitor).is_ok()
     {
         fault::reach(Point::ArchiveReused);
         return Ok(Kept {
@@ -41,7 +113,7 @@ pub(super) fn keep(
             reused: true,
         });
     }
-    let backup = catalog.archive(slot, manifest, interrupt)?;
+    let backup = catalog.archive(slot, manifest, interrupt, monitor)?;
     Ok(Kept {
         backup,
         reused: false,
@@ -50,11 +122,11 @@ pub(super) fn keep(
 
 /// Waits for the archive and reports it. The id of an earlier backup that holds the same, if there is one.
 pub(super) async fn archived(
+    context: &Context<'_>,
     keeping: Keeping,
-    signal: &Interrupt,
     report: &mut Report,
 ) -> Result<Option<String>> {
-    let kept = keeping.finish(signal).await?;
+    let kept = keeping.finish(context.interrupt, context.monitor).await?;
     report.backup = Some(BackupSummary::of(&kept.backup, kept.reused));
     Ok(kept.reused.then_some(kept.backup.manifest.id))
 }
@@ -62,13 +134,13 @@ pub(super) async fn archived(
 /// As [`archived`]; then the raw snapshot may go, unless the job's record is still `open`: its recovery would need it. An
 /// archive that fails is a warning: the job's own outcome stands, and the raw snapshot stays.
 pub(super) async fn settle(
+    context: &Context<'_>,
     keeping: Keeping,
     snapshot: &Snapshot,
     open: bool,
-    signal: &Interrupt,
     report: &mut Report,
 ) -> Option<String> {
-    match archived(keeping, signal, report).await {
+    match archived(context, keeping, report).await {
         Ok(same_as) => {
             if !open {
                 report.note("snapshot", catalog::discard_database(&snapshot.path()));

@@ -267,10 +267,10 @@ async fn finish(run: &mut Run<'_>, mut changed: Changed) -> Result<()> {
     let open = is_halfway || close(run.report, changed.record.clone()).is_none();
     run.phase("archive");
     let same_as = keep::settle(
+        &context,
         changed.keeping,
         &changed.snapshot,
         open,
-        context.interrupt,
         run.report,
     )
     .await;

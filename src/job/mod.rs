@@ -21,6 +21,7 @@ mod work;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::archive::Compression;
 use crate::catalog::{Catalog, JobKind, JobRecord};
 use crate::clock::{Deadline, Stopwatch};
 use crate::error::{Error, Result};
@@ -53,6 +54,8 @@ pub struct Settings {
     pub keep: usize,
     /// How much is read to check the database and its backups.
     pub verify: Depth,
+    /// How new backups are compressed.
+    pub compression: Compression,
     /// Whether a missing database is made.
     pub create_if_missing: bool,
 }
@@ -86,7 +89,7 @@ impl Context<'_> {
     }
 
     fn catalog(&self) -> Catalog {
-        Catalog::new(&self.settings.backups, self.database())
+        Catalog::new(&self.settings.backups, self.database()).compressing(self.settings.compression)
     }
 
     async fn job_lock(&self) -> Result<JobLock> {

@@ -219,7 +219,7 @@ async fn judge(
     }
     let snapshot = context
         .catalog()
-        .proven_snapshot(record, context.interrupt)?;
+        .proven_snapshot(record, context.interrupt, context.monitor)?;
     let expected = sqlite::digest_file(&snapshot)?;
     if sqlite::pages_available(live).await? && sqlite::digest_live(live).await? == expected {
         let words = "it had not changed anything yet";
@@ -271,6 +271,7 @@ fn finish_archive(context: &Context<'_>, mut record: JobRecord, report: &mut Rep
             &slot,
             &record.manifest,
             context.interrupt,
+            context.monitor,
         )?;
         let words = if kept.reused {
             let id = kept.backup.manifest.id;

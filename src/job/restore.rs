@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::backup::revision;
-use super::keep;
+use super::keep::{self, Keeping};
 use super::recover;
 use super::report::Report;
 use super::{Context, Phases};
@@ -58,7 +58,7 @@ async fn go(
     )?;
     let slot = catalog.new_slot(Stamp::now(), "restore", &backup.manifest.from);
     let unpacked = slot.unpacked();
-    catalog::unpack(backup, &unpacked, context.interrupt)?;
+    catalog::unpack(backup, &unpacked, context.interrupt, context.monitor)?;
     let expected = match examine(context, backup, &unpacked, report).await {
         Ok(expected) => expected,
         Err(error) => {
@@ -319,7 +319,7 @@ pub(super) async fn put_over(
     let record = catalog.new_record(&safety.slot, JobKind::Restore, &safety.manifest);
     record.write(&safety.slot.record())?;
     fault::reach(Point::RecordWritten);
-    let keeping = keep::start(&catalog, &safety);
+    let keeping = Keeping::start(&catalog, &safety);
     context.interrupt.shield();
     let restored = if in_transaction {
         restorer.put_back_in_transaction(live).await
@@ -339,7 +339,7 @@ pub(super) async fn put_over(
     let outcome = Outcome::now(word, restored.as_ref().err());
     let closed = record.close(&safety.slot.record(), outcome);
     let open = report.note("record", closed).is_none();
-    keep::settle(keeping, &safety, open, context.interrupt, report).await;
+    keep::settle(context, keeping, &safety, open, report).await;
     restored
 }
 

@@ -1,7 +1,7 @@
 //! What happens under the write lock: snapshot, record, change, and the way back.
 
 use super::Context;
-use super::keep::{self, Keeping};
+use super::keep::Keeping;
 use super::run::{Before, Run};
 use crate::catalog::{Catalog, JobKind, JobRecord, Purpose, discard_database};
 use crate::clock::Stopwatch;
@@ -242,7 +242,7 @@ impl Work<'_> {
             .new_record(&snapshot.slot, kind, &snapshot.manifest);
         record.write(&snapshot.slot.record())?;
         fault::reach(Point::RecordWritten);
-        Ok((record, keep::start(self.catalog, snapshot)))
+        Ok((record, Keeping::start(self.catalog, snapshot)))
     }
 }
 

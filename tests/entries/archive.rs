@@ -8,10 +8,11 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 
 use flate2::Compression;
-use flate2::read::GzDecoder;
+use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
 use safestep::archive;
 use safestep::catalog::{self, Catalog};
+use safestep::monitor::Silent;
 use safestep::sqlite::{Interrupt, hex};
 use sha2::{Digest, Sha256};
 
@@ -38,10 +39,16 @@ pub fn enter(data: &[u8]) {
 
     let mut count = Count(0);
     let (name, promised) = (&manifest.file, manifest.size_bytes);
-    let extracted = archive::extract(&path, &mut count, name, promised, &interrupt);
+    let wanted = archive::Wanted {
+        name,
+        bytes: promised,
+        interrupt: &interrupt,
+        monitor: &Silent,
+    };
+    let extracted = archive::extract(&path, &mut count, wanted);
     assert!(count.0 <= promised, "more than it promised was written");
 
-    let unpacked = catalog::unpack(&backup, &target, &interrupt);
+    let unpacked = catalog::unpack(&backup, &target, &interrupt, &Silent);
     let mut files = folder.files();
     files.remove(&path);
     if let Ok(()) = unpacked {
@@ -70,8 +77,8 @@ impl Write for Count {
 }
 
 fn members(path: &Path) -> Vec<String> {
-    let file = std::fs::File::open(path).expect("the archive");
-    let mut tar = tar::Archive::new(GzDecoder::new(file));
+    let bytes = std::fs::read(path).expect("the archive");
+    let mut tar = tar::Archive::new(unpacked(&bytes));
     let entries = tar.entries().expect("entries");
     entries
         .map(|entry| {
@@ -80,6 +87,17 @@ fn members(path: &Path) -> Vec<String> {
             String::from_utf8_lossy(&entry.path_bytes()).into_owned()
         })
         .collect()
+}
+
+/// By its first bytes, and on one thread.
+fn unpacked(bytes: &[u8]) -> Box<dyn Read + '_> {
+    match bytes {
+        [0x1f, ..] => Box::new(MultiGzDecoder::new(bytes)),
+        [0x28 | 0x50..=0x5f, _, 0x2f | 0x4d, ..] => {
+            Box::new(zstd::stream::read::Decoder::new(bytes).expect("a decoder"))
+        }
+        _ => Box::new(bytes),
+    }
 }
 
 fn gzipped(bytes: &[u8]) -> Vec<u8> {

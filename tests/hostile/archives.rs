@@ -510,6 +510,159 @@ fn manifests_that_lie_or_are_none_are_refused() {
     trial.finish();
 }
 
+/// Where members of gzip begin, as their headers say.
+fn members_of(archive: &[u8]) -> Vec<usize> {
+    let mut starts = vec![0];
+    while let Some(head) = archive
+        .get(starts[starts.len() - 1]..)
+        .filter(|rest| rest.len() > 20)
+    {
+        assert_eq!(head[12..16], *b"IG\x04\0", "a member with its size");
+        let size = u32::from_le_bytes(head[16..20].try_into().unwrap());
+        starts.push(starts[starts.len() - 1] + size as usize);
+    }
+    assert_eq!(starts.pop(), Some(archive.len()));
+    starts
+}
+
+/// A member of gzip that says it has this size; its true one where it is missing.
+fn sized(plain: &[u8], size: Option<u32>) -> Vec<u8> {
+    let plain = zipped(plain);
+    let true_size = u32::try_from(plain.len() + 10).unwrap();
+    let head = [0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 0, 255, 8, 0, b'I', b'G', 4, 0];
+    let size = size.unwrap_or(true_size).to_le_bytes();
+    [&head[..], &size, &plain[10..]].concat()
+}
+
+/// A frame of zstd with a size before it.
+fn framed(plain: &[u8], size: Option<u32>) -> Vec<u8> {
+    let frame = zstd::bulk::compress(plain, 1).unwrap();
+    let size = size.unwrap_or(u32::try_from(frame.len()).unwrap());
+    let head = [0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0];
+    [&head[..], &size.to_le_bytes(), &frame].concat()
+}
+
+#[test]
+fn archives_whose_pieces_lie_about_their_size_are_refused() {
+    const PREFACE: [u8; 9] = [0x28, 0xb5, 0x2f, 0xfd, 0x20, 0, 1, 0, 0];
+    let mut trial = Trial::new(
+        "sizes",
+        "archives whose pieces say that they have another size, or unpack to more than a piece may",
+        "archives_whose_pieces_lie",
+    );
+    let parts = Parts::new();
+    let tar = tar_of(&[parts.manifest(), parts.database()]);
+    let starts = members_of(&parts.archive);
+    assert!(starts.len() >= 2, "the manifest has a member of its own");
+    let second = starts[1];
+    let true_size = u32::from_le_bytes(parts.archive[second + 16..second + 20].try_into().unwrap());
+    let saying = |size: u32| {
+        let mut archive = parts.archive.clone();
+        archive[second + 16..second + 20].copy_from_slice(&size.to_le_bytes());
+        archive
+    };
+    let zeros = vec![0; 16 << 20];
+    let (front, rest) = tar.split_at(2048);
+    let zstd = |pieces: &[Vec<u8>]| [&PREFACE[..], &pieces.concat()].concat();
+    let mut window = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
+    window.window_log(27).unwrap();
+    std::io::Write::write_all(&mut window, &tar).unwrap();
+    let cases: Vec<(&str, Vec<u8>)> = vec![
+        ("no size", saying(0)),
+        ("a size smaller than a header", saying(27)),
+        ("a size that is one less", saying(true_size - 1)),
+        ("a size that is one more", saying(true_size + 1)),
+        ("a size beyond the end", saying(true_size + 1000)),
+        ("a size larger than a piece may have", saying(1 << 20)),
+        ("the largest size", saying(u32::MAX)),
+        (
+            "a piece that unpacks to 16 MiB",
+            [sized(front, None), sized(&zeros, None)].concat(),
+        ),
+        (
+            "a piece without its size behind one with it",
+            [sized(front, None), zipped(rest)].concat(),
+        ),
+        (
+            "something behind the pieces",
+            [&parts.archive[..], b"more"].concat(),
+        ),
+        (
+            "zeros behind the pieces",
+            [&parts.archive[..], &[0; 512]].concat(),
+        ),
+        ("zstd: nothing behind the beginning", PREFACE.to_vec()),
+        (
+            "zstd: a size that is too small",
+            zstd(&[framed(&tar, Some(1000))]),
+        ),
+        (
+            "zstd: a size beyond the end",
+            zstd(&[framed(&tar, Some(200_000))]),
+        ),
+        (
+            "zstd: the largest size",
+            zstd(&[framed(&tar, Some(u32::MAX))]),
+        ),
+        (
+            "zstd: a frame that unpacks to 16 MiB",
+            zstd(&[framed(front, None), framed(&zeros, None)]),
+        ),
+        (
+            "zstd: something behind the frames",
+            zstd(&[framed(&tar, None), b"more".to_vec()]),
+        ),
+        (
+            "zstd: a frame without its size",
+            zstd(&[framed(front, None), zstd::bulk::compress(rest, 1).unwrap()]),
+        ),
+        (
+            "zstd: a stream that wants a window of 128 MiB",
+            window.finish().unwrap(),
+        ),
+        (
+            "zstd: a stream of zeros",
+            zstd::bulk::compress(&zeros, 1).unwrap(),
+        ),
+        (
+            "a tar with something behind it",
+            [&tar[..], b"more"].concat(),
+        ),
+        ("a tar without its end", tar[..tar.len() - 1024].to_vec()),
+    ];
+    for (name, archive) in chosen(cases, 4) {
+        refuse(&mut trial, &parts, name, &archive);
+    }
+    trial.finish();
+}
+
+/// It is what is bad that is refused, not another way of packing.
+#[test]
+fn an_archive_that_is_packed_in_other_pieces_is_restored() {
+    let parts = Parts::new();
+    let tar = tar_of(&[parts.manifest(), parts.database()]);
+    let (front, rest) = tar.split_at(tar.len() / 2);
+    let packed: Vec<Vec<u8>> = vec![
+        zipped(&tar),
+        [zipped(front), zipped(rest)].concat(),
+        [zipped(b""), parts.archive.clone()].concat(),
+        sized(&tar, None),
+        [sized(front, None), sized(rest, None)].concat(),
+        zstd::bulk::compress(&tar, 3).unwrap(),
+        [framed(front, None), framed(rest, None)].concat(),
+        tar.clone(),
+    ];
+    for bytes in packed {
+        fs::write(parts.bad(), bytes).unwrap();
+        parts
+            .sandbox
+            .run(&["restore", text(&parts.bad()), "--yes"])
+            .expect_code(0);
+        assert_eq!(parts.sandbox.query("SELECT username FROM users"), ["ann"]);
+        parts.sandbox.sql("DELETE FROM users");
+    }
+}
+
 /// It is what is bad that is refused, not another way of packing.
 #[test]
 fn an_archive_that_tar_has_packed_again_is_restored() {
@@ -634,7 +787,6 @@ fn what_is_no_gzip_or_more_than_one_and_bombs_are_refused_quickly() {
     let cases: Vec<(&str, Vec<u8>)> = vec![
         ("nothing", Vec::new()),
         ("text", b"hello\n".to_vec()),
-        ("a tar that is not compressed", tar.clone()),
         ("gzip of text", zipped(b"hello\n")),
         ("gzip of zeros", zipped(&[0; 10240])),
         ("gzip in gzip", zipped(good)),
@@ -642,12 +794,12 @@ fn what_is_no_gzip_or_more_than_one_and_bombs_are_refused_quickly() {
         ("zeros behind the end", [good, &[0; 512][..]].concat()),
         ("the same archive twice", [&good[..], good].concat()),
         (
-            "two members of gzip",
-            [zipped(&tar[..half]), zipped(&tar[half..])].concat(),
+            "two members of gzip, and something behind",
+            [&zipped(&tar[..half])[..], &zipped(&tar[half..]), b"more"].concat(),
         ),
         (
-            "an empty member first",
-            [zipped(b""), good.clone()].concat(),
+            "an empty member first, and the archive twice",
+            [&zipped(b"")[..], good, good].concat(),
         ),
         (
             "a bomb in place of the manifest",

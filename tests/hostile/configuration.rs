@@ -10,12 +10,13 @@ use crate::support::{Sandbox, text, tool};
 use crate::trial::Trial;
 
 /// Every variable that is read, and what must not be taken for a value of it.
-const VARIABLES: [&str; 9] = [
+const VARIABLES: [&str; 10] = [
     "SAFESTEP_DATABASE",
     "SAFESTEP_MIGRATIONS",
     "SAFESTEP_BACKUPS",
     "SAFESTEP_LOCK_TIMEOUT",
     "SAFESTEP_KEEP",
+    "SAFESTEP_COMPRESSION",
     "SAFESTEP_LOG_DIR",
     "SAFESTEP_CONFIG",
     "DATABASE_URL",

@@ -160,6 +160,8 @@ fn litter(path: &Path) -> Option<String> {
     }
     let expected = [
         ".tar.gz",
+        ".tar.zst",
+        ".tar",
         ".job.json",
         "safestep-lock",
         "fastflow.db",

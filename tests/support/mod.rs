@@ -234,7 +234,11 @@ impl Sandbox {
 
     /// The paths of the archives, oldest first.
     pub fn archives(&self) -> Vec<PathBuf> {
-        files_ending(&self.backups(), ".tar.gz")
+        let mut paths = files_ending(&self.backups(), ".tar.gz");
+        paths.extend(files_ending(&self.backups(), ".tar.zst"));
+        paths.extend(files_ending(&self.backups(), ".tar"));
+        paths.sort();
+        paths
     }
 }
 
@@ -440,7 +444,7 @@ pub fn send(child: &Child, signal: rustix::process::Signal) {
 /// Takes the database out of an archive.
 pub fn unpack_archive(archive: &Path, target: &Path) {
     let file = fs::File::open(archive).expect("archive");
-    let mut tar = tar::Archive::new(flate2::read::GzDecoder::new(file));
+    let mut tar = tar::Archive::new(flate2::read::MultiGzDecoder::new(file));
     for entry in tar.entries().expect("entries") {
         let mut entry = entry.expect("entry");
         if entry.path().expect("path").to_string_lossy() != "manifest.json" {
@@ -483,7 +487,7 @@ impl Sandbox {
     pub fn unpack(&self, archive: &Path, name: &str) -> PathBuf {
         let folder = self.path(name);
         fs::create_dir(&folder).expect("folder");
-        tool("tar", &["-xzf", text(archive), "-C", text(&folder)]);
+        tool("tar", &["-xf", text(archive), "-C", text(&folder)]);
         folder
     }
 }
