@@ -76,6 +76,7 @@ impl Restorer<'_> {
         watcher: &mut Connection,
         version: i64,
     ) -> Result<Proof> {
+        self.monitor.step("roll back, and compare with the snapshot");
         let expected = sqlite::digest_file(&self.snapshot)?;
         if live.in_transaction().await? {
             let back = format!("ROLLBACK TO {savepoint}");
@@ -122,9 +123,11 @@ impl Restorer<'_> {
 
     /// Puts the snapshot back inside the write transaction that is open, and ends it.
     pub async fn put_back_in_transaction(&self, live: &mut Connection) -> Result<Proof> {
+        self.monitor.step("the snapshot's digest");
         let expected = sqlite::digest_file(&self.snapshot)?;
         // Commits of this connection do not change it.
         let version = data_version(live).await?;
+        self.monitor.step("pages that differ");
         let written = self.write_pages(live).await?;
         let (proven, version) = if let Some(pages) = written {
             // Compared before the commit, since others may write right after it.
@@ -173,6 +176,7 @@ impl Restorer<'_> {
             .await?;
         self.restore_journal_mode(live).await?;
         fault::reach(Point::RestoreJournal);
+        self.monitor.step("proof");
         let proof = self.prove(live, proven, version, written).await;
         fault::reach(Point::RestoreProven);
         proof
@@ -211,6 +215,7 @@ impl Restorer<'_> {
             sqlite::leave_wal(live, self.deadline, self.interrupt, || ()).await?;
             fault::reach(Point::CopybackLeftWal);
         }
+        self.monitor.step("copy");
         let mut source = Connection::open(&self.snapshot, Access::ReadOnly, self.interrupt).await?;
         let copied = sqlite::copy(
             &mut source,

@@ -92,6 +92,7 @@ pub async fn take(
     let path = slot.snapshot();
     let taken = async {
         copy(source, &path, deadline, interrupt, monitor).await?;
+        monitor.step("reading the copy back");
         read_back(&path, &request, interrupt).await
     }
     .await;
@@ -124,6 +125,7 @@ async fn copy(
     drop(storage::create_new(path)?);
     let mut target = Connection::open(path, Access::Scratch, interrupt).await?;
     sqlite::copy(source, &mut target, deadline, interrupt, monitor).await?;
+    monitor.step("on its way to the disk");
     target.close().await?;
     fault::reach(Point::SnapshotCopied);
     sqlite::mark_rollback_journal(path)?;

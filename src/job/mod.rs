@@ -8,6 +8,7 @@
 
 mod backup;
 mod changed;
+mod clock;
 mod draft;
 mod keep;
 mod migrate;
@@ -36,6 +37,8 @@ pub use restore::restore;
 pub use task::{Goal, Stamp};
 
 const SMALLEST_PAGE_BYTES: u64 = 512;
+/// Between two looks at `/proc` for the holders of a database.
+const LOOK_MS: u64 = 2_000;
 
 /// What every job needs to know.
 #[derive(Debug, Clone)]
@@ -88,35 +91,50 @@ impl Context<'_> {
         JobLock::acquire_folder(catalog.folder(), self.deadline(), self.job_notice()).await
     }
 
-    fn job_notice(&self) -> impl FnMut() -> Result<()> {
+    /// Says who works on it, once as a notice and then for as long as it lasts.
+    fn job_notice(&self) -> impl FnMut(&str) -> Result<()> {
+        let deadline = self.deadline();
         let mut told = false;
-        move || {
+        move |holder| {
+            let line = format!("waiting for another safestep job to finish: {holder}");
             if !told {
-                self.monitor
-                    .notice("waiting for another safestep job to finish");
+                self.monitor.notice(&line);
                 told = true;
             }
+            self.monitor
+                .step(&format!("{}, {line}", time_left(deadline)));
             self.interrupt.check()
         }
     }
 
-    /// Says once who is in the way.
+    /// Says who is in the way, once as a notice and then for as long as it lasts; it may become somebody else.
     fn wait_notice(&self) -> impl FnMut() {
-        let mut told = false;
+        let deadline = self.deadline();
+        let mut seen: Option<(Stopwatch, String)> = None;
         move || {
-            if !told {
-                let holders = storage::holders_of(self.database());
-                let names: Vec<String> = holders.iter().map(ToString::to_string).collect();
-                let who = if names.is_empty() {
-                    "a process that cannot be seen from here".to_owned()
-                } else {
-                    names.join(", ")
-                };
-                self.monitor
-                    .notice(&format!("waiting for the database, which is held by {who}"));
-                told = true;
+            let is_fresh = |(looked, _): &(Stopwatch, String)| looked.elapsed_ms() < LOOK_MS;
+            let first = seen.is_none();
+            let (looked, who) = match seen.take() {
+                Some(fresh) if is_fresh(&fresh) => fresh,
+                _ => (Stopwatch::start(), self.holders()),
+            };
+            let line = format!("waiting for the database, which is held by {who}");
+            if first {
+                self.monitor.notice(&line);
             }
+            self.monitor
+                .step(&format!("{}, {line}", time_left(deadline)));
+            seen = Some((looked, who));
         }
+    }
+
+    fn holders(&self) -> String {
+        let holders = storage::holders_of(self.database());
+        if holders.is_empty() {
+            return "a process that cannot be seen from here".to_owned();
+        }
+        let names: Vec<String> = holders.iter().map(ToString::to_string).collect();
+        names.join(", ")
     }
 
     /// Refuses what is no regular file. Whether the database exists.
@@ -188,32 +206,8 @@ impl Context<'_> {
     }
 }
 
-/// Measures the phases of a job into its report.
-struct Phases<'a> {
-    monitor: &'a dyn Monitor,
-    running: Option<(&'static str, Stopwatch)>,
-}
-
-impl<'a> Phases<'a> {
-    fn new(monitor: &'a dyn Monitor) -> Self {
-        Self {
-            monitor,
-            running: None,
-        }
-    }
-
-    fn begin(&mut self, name: &'static str, report: &mut Report) {
-        self.end(report);
-        self.monitor.phase(name);
-        self.running = Some((name, Stopwatch::start()));
-    }
-
-    fn end(&mut self, report: &mut Report) {
-        if let Some((name, watch)) = self.running.take() {
-            report.phases.push(Phase {
-                name,
-                ms: watch.elapsed_ms(),
-            });
-        }
-    }
+/// Of a wait.
+fn time_left(deadline: Deadline) -> String {
+    let left = deadline.remaining().unwrap_or_default();
+    format!("{} s left", left.as_secs())
 }

@@ -2,7 +2,7 @@
 
 use super::report::{Applied, Report};
 use super::task::Task;
-use super::{Context, Phases};
+use super::Context;
 use crate::enums::{self, EnumMap, Survey};
 use crate::error::{Error, Result};
 use crate::fault::{self, Point};
@@ -24,7 +24,6 @@ pub(super) struct Run<'a> {
     pub(super) migrations: Migrations,
     pub(super) enums: EnumMap,
     pub(super) task: Task<'a>,
-    pub(super) phases: Phases<'a>,
     pub(super) report: &'a mut Report,
     /// The schema before and after: where a way down leads is looked at when writers are let in again.
     schemas: Option<(Schema, Schema)>,
@@ -53,8 +52,7 @@ impl<'a> Run<'a> {
         report: &'a mut Report,
     ) -> Result<Self> {
         report.database = context.database().display().to_string();
-        let mut phases = Phases::new(context.monitor);
-        phases.begin("files", report);
+        report.begin(context.monitor, "files");
         let files = Migrations::read(&context.settings.migrations)?;
         Ok(Self {
             migrations: files.clone(),
@@ -62,19 +60,13 @@ impl<'a> Run<'a> {
             enums: EnumMap::read(&context.settings.migrations)?,
             context,
             task,
-            phases,
             report,
             schemas: None,
         })
     }
 
     pub(super) fn phase(&mut self, name: &'static str) {
-        self.phases.begin(name, self.report);
-    }
-
-    /// Finishes the clock of the last phase.
-    pub(super) fn end(&mut self) {
-        self.phases.end(self.report);
+        self.report.begin(self.context.monitor, name);
     }
 
     pub(super) fn announce(&mut self, from: String, to: Option<Version>) {
@@ -158,15 +150,18 @@ impl<'a> Run<'a> {
         before: &Before,
     ) -> Result<()> {
         self.context.interrupt.check()?;
+        self.context.monitor.step("what is there now");
         let after = Inventory::take(connection).await?;
         self.schemas = Some((before.inventory.schema().clone(), after.schema().clone()));
         let mut problems = undeclared_losses(&before.inventory, &after, footprints);
+        self.context.monitor.step("foreign keys");
         problems.extend(
             before
                 .foreign_keys
                 .new_violations(connection, footprints)
                 .await?,
         );
+        self.context.monitor.step("quick_check");
         let findings = crate::sqlite::quick_check(connection).await?;
         problems.extend(
             findings

@@ -3,6 +3,7 @@
 mod human;
 mod json;
 mod plan;
+mod time;
 
 use serde_json::{Map, Value};
 
@@ -11,6 +12,7 @@ use crate::job;
 
 pub use human::{amount, bytes, table};
 pub use plan::{plan, roughly};
+pub use time::{duration, rate, time_left, whole_seconds};
 
 /// The answer of a command: a word, facts for machines, a text for people.
 #[derive(Debug, Clone, Default)]

@@ -27,6 +27,7 @@ pub async fn copy(
     monitor: &dyn Monitor,
 ) -> Result<()> {
     let busy_path = destination.path().to_path_buf();
+    let page_bytes = page_bytes(source).await;
     Connection::raw_pair(destination, source, |destination, source| {
         let mut backup =
             Backup::start(destination, source).map_err(Error::sqlite("start the backup"))?;
@@ -40,7 +41,7 @@ pub async fn copy(
                 Step::Done => return Ok(()),
                 Step::More => {
                     let (done, total) = backup.progress();
-                    monitor.progress(done, total);
+                    monitor.progress(done * page_bytes, total * page_bytes);
                 }
                 Step::Busy if deadline.remaining().is_none() => {
                     return Err(Error::Locked {
@@ -54,4 +55,12 @@ pub async fn copy(
         }
     })
     .await?
+}
+
+/// 0, which measures nothing, where the schema is damaged: even the page size is not told without it, and the copy goes on.
+async fn page_bytes(source: &mut Connection) -> u64 {
+    let size: Result<i64> = source
+        .scalar("ask for the page size", "PRAGMA page_size")
+        .await;
+    size.map_or(0, i64::unsigned_abs)
 }
