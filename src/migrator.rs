@@ -187,14 +187,7 @@ pub async fn apply_in_transaction(
         let set = format!("SAVEPOINT {SAVEPOINT}");
         connection.run("set a savepoint", &set).await?;
         fault::reach(Point::MigrateSavepoint);
-        let done = run(
-            connection,
-            step,
-            Scope::Transactional,
-            interrupt,
-            &telling,
-        )
-        .await?;
+        let done = run(connection, step, Scope::Transactional, interrupt, &telling).await?;
         let release = format!("RELEASE {SAVEPOINT}");
         connection.run("release a savepoint", &release).await?;
         restore_settings(connection).await?;
@@ -233,14 +226,7 @@ pub async fn apply_outside_transaction(
         } else {
             sqlite::begin(connection, Begin::Immediate, deadline, interrupt, || ()).await?;
             fault::reach(Point::StepBegun);
-            let done = run(
-                connection,
-                step,
-                Scope::Transactional,
-                interrupt,
-                &telling,
-            )
-            .await?;
+            let done = run(connection, step, Scope::Transactional, interrupt, &telling).await?;
             fault::reach(Point::StepCommitting);
             sqlite::commit(connection, deadline, interrupt, || ()).await?;
             done

@@ -76,7 +76,8 @@ impl Restorer<'_> {
         watcher: &mut Connection,
         version: i64,
     ) -> Result<Proof> {
-        self.monitor.step("roll back, and compare with the snapshot");
+        self.monitor
+            .step("roll back, and compare with the snapshot");
         let expected = sqlite::digest_file(&self.snapshot)?;
         if live.in_transaction().await? {
             let back = format!("ROLLBACK TO {savepoint}");
@@ -238,7 +239,7 @@ impl Restorer<'_> {
         if self.journal_mode.is_empty() {
             return Ok(());
         }
-        sqlite::begin_reading(live, self.deadline, self.interrupt).await?;
+        sqlite::begin_reading(live, self.deadline, self.interrupt, || ()).await?;
         let facts = FileFacts::read(live).await;
         sqlite::rollback(live).await?;
         let was_wal = self.journal_mode == "wal";

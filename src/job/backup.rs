@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
+use super::Context;
 use super::keep::{self, Keeping};
 use super::recover::recover;
 use super::report::Report;
-use super::Context;
 use crate::catalog::{Purpose, discard_database};
 use crate::error::{Error, Result};
 use crate::fault::{self, Point};
@@ -82,7 +82,13 @@ async fn take(
     report: &mut Report,
 ) -> Result<snapshot::Snapshot> {
     // An open read transaction pins one state: commits of others cannot make the copy start over.
-    sqlite::begin_reading(live, context.deadline(), context.interrupt).await?;
+    sqlite::begin_reading(
+        live,
+        context.deadline(),
+        context.interrupt,
+        context.wait_notice(),
+    )
+    .await?;
     let facts = FileFacts::read(live).await?;
     report.database_bytes = Some(facts.size_bytes());
     // With a rollback journal nobody can commit while somebody reads.

@@ -323,7 +323,13 @@ async fn read_committed(run: &Run<'_>) -> Result<String> {
     let mut fresh =
         Connection::open(context.database(), Access::ReadOnly, context.interrupt).await?;
     let seen = async {
-        sqlite::begin_reading(&mut fresh, context.deadline(), context.interrupt).await?;
+        sqlite::begin_reading(
+            &mut fresh,
+            context.deadline(),
+            context.interrupt,
+            context.wait_notice(),
+        )
+        .await?;
         run.recorded(&mut fresh).await
     }
     .await;

@@ -96,19 +96,19 @@ impl Context<'_> {
         let deadline = self.deadline();
         let mut told = false;
         move |holder| {
-            let line = format!("waiting for another safestep job to finish: {holder}");
             if !told {
-                self.monitor.notice(&line);
+                self.monitor.notice(&format!(
+                    "waiting for another safestep job to finish: {holder}"
+                ));
                 told = true;
             }
-            self.monitor
-                .step(&format!("{}, {line}", time_left(deadline)));
+            self.monitor.step(&held_by(holder, deadline));
             self.interrupt.check()
         }
     }
 
     /// Says who is in the way, once as a notice and then for as long as it lasts; it may become somebody else.
-    fn wait_notice(&self) -> impl FnMut() {
+    pub(crate) fn wait_notice(&self) -> impl FnMut() {
         let deadline = self.deadline();
         let mut seen: Option<(Stopwatch, String)> = None;
         move || {
@@ -118,12 +118,11 @@ impl Context<'_> {
                 Some(fresh) if is_fresh(&fresh) => fresh,
                 _ => (Stopwatch::start(), self.holders()),
             };
-            let line = format!("waiting for the database, which is held by {who}");
             if first {
-                self.monitor.notice(&line);
+                self.monitor
+                    .notice(&format!("waiting for the database, which is held by {who}"));
             }
-            self.monitor
-                .step(&format!("{}, {line}", time_left(deadline)));
+            self.monitor.step(&held_by(&who, deadline));
             seen = Some((looked, who));
         }
     }
@@ -206,8 +205,8 @@ impl Context<'_> {
     }
 }
 
-/// Of a wait.
-fn time_left(deadline: Deadline) -> String {
+/// How a wait stands; the time first, which has to be seen on a narrow terminal, too.
+fn held_by(who: &str, deadline: Deadline) -> String {
     let left = deadline.remaining().unwrap_or_default();
-    format!("{} s left", left.as_secs())
+    format!("{} s left, held by {who}", left.as_secs())
 }

@@ -116,7 +116,13 @@ async fn after_transaction(
 ) -> Result<(&'static str, String)> {
     let mut live =
         Connection::open(context.database(), Access::ReadWrite, context.interrupt).await?;
-    sqlite::begin_reading(&mut live, context.deadline(), context.interrupt).await?;
+    sqlite::begin_reading(
+        &mut live,
+        context.deadline(),
+        context.interrupt,
+        context.wait_notice(),
+    )
+    .await?;
     let committed = says_committed(&mut live, record).await;
     live.close().await?;
     Ok(if committed {

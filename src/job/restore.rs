@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
+use super::Context;
 use super::backup::revision;
 use super::keep::{self, Keeping};
 use super::recover;
 use super::report::Report;
-use super::Context;
 use crate::catalog::{self, Backup, JobKind, Outcome, Purpose, discard_database};
 use crate::clock::Stamp;
 use crate::error::{Error, Problem, Result};
@@ -31,11 +31,7 @@ pub async fn restore(context: Context<'_>, backup: &Backup, report: &mut Report)
     result
 }
 
-async fn go(
-    context: &Context<'_>,
-    backup: &Backup,
-    report: &mut Report,
-) -> Result<()> {
+async fn go(context: &Context<'_>, backup: &Backup, report: &mut Report) -> Result<()> {
     report.begin(context.monitor, "look");
     if !context.look_at_database()? {
         // For the lock file as well.
@@ -230,7 +226,13 @@ async fn open_live(context: &Context<'_>) -> Result<Option<Connection>> {
     let mut live =
         Connection::open(context.database(), Access::ReadWrite, context.interrupt).await?;
     let readable = async {
-        sqlite::begin_reading(&mut live, context.deadline(), context.interrupt).await?;
+        sqlite::begin_reading(
+            &mut live,
+            context.deadline(),
+            context.interrupt,
+            context.wait_notice(),
+        )
+        .await?;
         FileFacts::read(&mut live).await?;
         sqlite::rollback(&mut live).await
     }

@@ -1,8 +1,8 @@
 //! What the ways through a migration job have in common.
 
+use super::Context;
 use super::report::{Applied, Report};
 use super::task::Task;
-use super::Context;
 use crate::enums::{self, EnumMap, Survey};
 use crate::error::{Error, Result};
 use crate::fault::{self, Point};

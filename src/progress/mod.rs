@@ -55,7 +55,10 @@ impl Progress {
     pub fn new(verbose: bool) -> Self {
         let bar = ProgressBar::with_draw_target(Some(PERCENT), ProgressDrawTarget::stderr());
         if verbose || bar.is_hidden() {
-            return Self::in_lines(LINE, |line| tracing::info!(target: logging::WATCH, "{line}"));
+            return Self::in_lines(
+                LINE,
+                |line| tracing::info!(target: logging::WATCH, "{line}"),
+            );
         }
         Self::to(Outlet::Bar(styled(bar, WAITING)), FRAME)
     }
@@ -139,10 +142,11 @@ impl Outlet {
         match self {
             Self::Lines(say) => say(&view.words),
             Self::Bar(bar) => {
-                let bar = styled(bar.clone(), view.percent.map_or(WAITING, |_| MEASURED));
-                bar.set_position(view.percent.unwrap_or(0));
-                bar.set_message(view.words);
-                bar.tick();
+                // Unlike the setters these do not draw: all of it is shown at once.
+                styled(bar.clone(), view.percent.map_or(WAITING, |_| MEASURED))
+                    .with_position(view.percent.unwrap_or(0))
+                    .with_message(view.words)
+                    .tick();
             }
         }
     }

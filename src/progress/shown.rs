@@ -1,7 +1,7 @@
 //! What is going on, and the words for it.
 
 use crate::clock::Stopwatch;
-use crate::report::{bytes, duration, rate, time_left, whole_seconds};
+use crate::report::{bytes, rate, time_left, whole_seconds};
 
 /// A step has to go on for so long before its rate says anything.
 const MEASURABLE_MS: u64 = 500;
@@ -38,7 +38,8 @@ impl Shown {
 
     pub(super) fn progress(&mut self, done: u64, total: u64) {
         (self.done, self.total) = (done.min(total), total);
-        self.measured.get_or_insert_with(|| (Stopwatch::start(), done));
+        self.measured
+            .get_or_insert_with(|| (Stopwatch::start(), done));
     }
 
     /// From 0 to 100; `None` where no total is known.
@@ -65,12 +66,8 @@ impl Shown {
         let percent = self
             .percent()
             .map_or_else(String::new, |percent| format!(", {percent} %"));
-        let took = duration(self.phase_began.elapsed_ms());
-        format!(
-            "{}{percent}{} (for {took})",
-            self.name(),
-            self.measured()
-        )
+        let took = whole_seconds(self.phase_began.elapsed_ms());
+        format!("{}{percent}{} (for {took})", self.name(), self.measured())
     }
 
     fn name(&self) -> String {

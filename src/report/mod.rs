@@ -40,10 +40,11 @@ impl Answer {
         }
     }
 
-    /// The answer of a job.
+    /// The answer of a job; with all its times where it is to be `verbose`.
     #[must_use]
-    pub fn of_job(report: &job::Report, failed: bool) -> Self {
-        Self::new(report.outcome, report, human::job(report, failed))
+    pub fn of_job(report: &job::Report, failed: bool, verbose: bool) -> Self {
+        let text = human::job(report, failed, verbose);
+        Self::new(report.outcome, report, text)
     }
 }
 

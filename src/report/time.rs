@@ -1,10 +1,54 @@
 //! Durations and rates as people read them.
 
 use super::bytes;
+use crate::job::{Phase, Report};
 
 const MS_PER_SECOND: u64 = 1000;
 const SECONDS_PER_MINUTE: u64 = 60;
 const MINUTES_PER_HOUR: u64 = 60;
+
+/// Phases that are listed unless all are asked for.
+const LISTED_MS: u64 = 100;
+/// The phase whose rate is told.
+const COPYING: &str = "snapshot";
+
+/// Where the time of a job went, on one line.
+pub(super) fn times(report: &Report, all: bool) -> String {
+    let list = |blocking: bool| -> String {
+        let parts: Vec<String> = report
+            .phases
+            .iter()
+            .filter(|phase| phase.blocking == blocking && (all || phase.ms >= LISTED_MS))
+            .map(|phase| part(phase, report.snapshot_bytes_per_second))
+            .collect();
+        parts.join(", ")
+    };
+    let with = |ms: u64, parts: &str| match parts {
+        "" => duration(ms),
+        _ => format!("{} ({parts})", duration(ms)),
+    };
+    let (locked, rest) = (list(true), list(false));
+    if report.blocked_ms == 0 && locked.is_empty() {
+        return format!("Time: {}.\n", with(report.elapsed_ms, &rest));
+    }
+    let rest_ms = report.elapsed_ms.saturating_sub(report.blocked_ms);
+    format!(
+        "Time: {}. Writers locked out: {}. Before and after: {}.\n",
+        duration(report.elapsed_ms),
+        with(report.blocked_ms, &locked),
+        with(rest_ms, &rest)
+    )
+}
+
+fn part(phase: &Phase, copied_per_second: Option<u64>) -> String {
+    let took = format!("{} {}", phase.name, duration(phase.ms));
+    match copied_per_second {
+        Some(per_second) if phase.name == COPYING && phase.ms > 0 => {
+            format!("{took} at {}/s", bytes(per_second))
+        }
+        _ => took,
+    }
+}
 
 /// A time that has passed: `3 ms`, `4.1 s`, `45 s`, `2 min 5 s`, `1 h 2 min`.
 #[must_use]

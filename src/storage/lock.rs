@@ -126,7 +126,7 @@ fn read_holder(file: &mut File) -> String {
         .and_then(|()| file.take(64).read_to_string(&mut text));
     match read {
         Ok(_) if !text.is_empty() => match command_of_holder(file, &text) {
-            Some(command) => format!("{text}, {command}"),
+            Some(command) => format!("{text} ({command})"),
             None => text,
         },
         _ => "pid unknown".into(),

@@ -120,6 +120,7 @@ impl<'h, 'p> PageRestore<'h, 'p> {
         }
         // Only the statements that exist by now can read: a new one would be compiled against pages parsed before.
         let readable = self.from.page_count <= self.to.page_count;
+        monitor.step("the digest of the result");
         let digest = readable
             .then(|| digest(self.from, &mut self.live))
             .transpose()?;
