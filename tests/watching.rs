@@ -268,7 +268,7 @@ fn lines() -> (Progress, Receiver<String>) {
 fn next_with(receiver: &Receiver<String>, what: &str) -> String {
     loop {
         let line = receiver
-            .recv_timeout(Duration::from_secs(60))
+            .recv_timeout(Duration::from_mins(1))
             .unwrap_or_else(|_| panic!("no line with '{what}' came"));
         if line.contains(what) {
             return line;
@@ -306,7 +306,7 @@ fn a_log_gets_a_line_again_and_again_for_as_long_as_a_step_goes_on() {
 fn a_job_that_is_done_before_the_first_line_is_due_says_nothing() {
     let (sender, said) = channel();
     let sender = std::sync::Mutex::new(sender);
-    let progress = Progress::in_lines(Duration::from_secs(3600), move |line: &str| {
+    let progress = Progress::in_lines(Duration::from_hours(1), move |line: &str| {
         let _ = sender.lock().unwrap().send(line.to_owned());
     });
     for phase in ["files", "look", "lock", "snapshot"] {

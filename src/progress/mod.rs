@@ -78,7 +78,7 @@ impl Progress {
         }
     }
 
-    /// Starts the thread that draws, with the first phase that may last.
+    /// Starts the thread that draws, with the first phase.
     fn start(&self) {
         let mut teller = lock(&self.teller);
         if teller.is_some() {
@@ -171,8 +171,8 @@ impl Monitor for Progress {
             tracing::debug!("phase: {phase}");
         } else {
             tracing::info!("phase: {phase}");
-            self.start();
         }
+        self.start();
     }
 
     fn step(&self, words: &str) {
