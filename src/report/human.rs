@@ -57,8 +57,10 @@ fn applied(text: &mut String, report: &Report) {
         };
         let _ = writeln!(
             text,
-            "{word:<10} {} {} ({} ms)",
-            step.version, step.description, step.ms
+            "{word:<10} {} {} ({})",
+            step.version,
+            step.description,
+            duration(step.ms)
         );
     }
 }
