@@ -111,13 +111,14 @@ async fn work(cli: &Cli, config: &Config) -> Outcome {
     if let Err(error) = listen(&interrupt) {
         return (None, Err(error));
     }
-    let progress = Progress::new();
+    let progress = Progress::new(cli.global.verbose);
     let context = Context {
         settings: &config.settings,
         interrupt: &interrupt,
         monitor: &progress,
     };
     let outcome = command::dispatch(&cli.command, context, &cli.global).await;
+    drop(progress);
     log(&outcome);
     outcome
 }

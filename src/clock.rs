@@ -94,6 +94,12 @@ impl Stopwatch {
         millis(self.0.elapsed())
     }
 
+    /// Microseconds since the start.
+    #[must_use]
+    pub fn elapsed_us(&self) -> u64 {
+        u64::try_from(self.0.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
     /// Nanoseconds since the start: the unit of `_sqlx_migrations.execution_time`.
     #[must_use]
     pub fn elapsed_ns(&self) -> i64 {

@@ -40,7 +40,7 @@ pub mod job;
 pub mod config;
 pub mod cli;
 pub mod report;
-pub mod progress;
 pub mod logging;
+pub mod progress;
 pub mod command;
 pub mod app;

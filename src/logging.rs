@@ -16,6 +16,9 @@ use crate::storage;
 const FILES_KEPT: usize = 14;
 /// How a command ended: for the files only, since standard error gets the error as text.
 pub const OUTCOME: &str = "safestep::outcome";
+/// How a long job goes on: on standard error also where nobody asked for more than warnings, since a log that is silent for
+/// minutes looks like a job that hangs.
+pub const WATCH: &str = "safestep::watch";
 
 /// Starts logging. A second call in one process changes nothing.
 pub fn start(folder: &Path, verbose: bool) {
@@ -25,7 +28,9 @@ pub fn start(folder: &Path, verbose: bool) {
         LevelFilter::WARN
     };
     let ours = |level: LevelFilter, outcome: LevelFilter| {
-        EnvFilter::new(format!("off,safestep={level},{OUTCOME}={outcome}"))
+        EnvFilter::new(format!(
+            "off,safestep={level},{OUTCOME}={outcome},{WATCH}=info"
+        ))
     };
     let stderr = fmt::layer()
         .with_writer(io::stderr)

@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::clock::{Deadline, Stopwatch};
 use crate::error::{Error, Result, StatementFailure};
 use crate::fault::{self, Point};
+use crate::grammar;
 use crate::history::Timing;
 use crate::migration::{Declarations, Migration, Migrations, Script, Version};
 use crate::monitor::Monitor;
@@ -132,6 +133,38 @@ impl Ran {
     }
 }
 
+/// Tells which statement of which file is running.
+struct Telling<'t> {
+    monitor: &'t dyn Monitor,
+    file: String,
+    name: String,
+    statements: Option<usize>,
+}
+
+impl<'t> Telling<'t> {
+    fn new(monitor: &'t dyn Monitor, plan: &Plan<'_>, index: usize) -> Self {
+        let step = &plan.steps[index];
+        let migration = step.migration;
+        Self {
+            monitor,
+            file: format!("file {} of {}", index + 1, plan.steps.len()),
+            name: format!("{} {}", migration.version, migration.description),
+            // SQLite says in its own words where a script cannot be read.
+            statements: grammar::count_statements(&step.script().sql).ok(),
+        }
+    }
+
+    /// The numbers first, which have to be seen on a narrow terminal, too.
+    fn statement(&self, number: usize) {
+        let (file, name) = (&self.file, &self.name);
+        let statement = match self.statements {
+            Some(all) => format!("statement {} of {all}", number.min(all)),
+            None => format!("statement {number}"),
+        };
+        self.monitor.step(&format!("{file}, {statement}, {name}"));
+    }
+}
+
 /// Why it is safe to change the file: there is a snapshot of it, or nobody else knows of it yet.
 #[derive(Debug, Clone, Copy)]
 pub enum Protection<'s> {
@@ -152,12 +185,12 @@ pub async fn apply_in_transaction(
     let mut ran = Ran::default();
     for (index, step) in plan.steps.iter().enumerate() {
         interrupt.check()?;
-        monitor.progress(index as u64, plan.steps.len() as u64);
+        let telling = Telling::new(monitor, plan, index);
         let watch = Stopwatch::start();
         let set = format!("SAVEPOINT {SAVEPOINT}");
         connection.run("set a savepoint", &set).await?;
         fault::reach(Point::MigrateSavepoint);
-        let done = run(connection, step, Scope::Transactional, interrupt).await?;
+        let done = run(connection, step, Scope::Transactional, interrupt, &telling).await?;
         let release = format!("RELEASE {SAVEPOINT}");
         connection.run("release a savepoint", &release).await?;
         restore_settings(connection).await?;
@@ -184,16 +217,23 @@ pub async fn apply_outside_transaction(
     };
     for (index, step) in plan.steps.iter().enumerate() {
         interrupt.check()?;
-        monitor.progress(index as u64, plan.steps.len() as u64);
+        let telling = Telling::new(monitor, plan, index);
         let watch = Stopwatch::start();
         let done = if step.script().no_transaction {
-            let done = run(connection, step, Scope::NonTransactional, interrupt).await?;
+            let done = run(
+                connection,
+                step,
+                Scope::NonTransactional,
+                interrupt,
+                &telling,
+            )
+            .await?;
             require_no_transaction(connection, step).await?;
             done
         } else {
             sqlite::begin(connection, Begin::Immediate, deadline, interrupt, || ()).await?;
             fault::reach(Point::StepBegun);
-            let done = run(connection, step, Scope::Transactional, interrupt).await?;
+            let done = run(connection, step, Scope::Transactional, interrupt, &telling).await?;
             fault::reach(Point::StepCommitting);
             sqlite::commit(connection, deadline, interrupt, || ()).await?;
             done
@@ -271,9 +311,11 @@ async fn run(
     step: &Step<'_>,
     scope: Scope,
     interrupt: &Interrupt,
+    telling: &Telling<'_>,
 ) -> Result<ScriptDone> {
     let script = step.script();
-    match sqlite::run_script(connection, &script.sql, scope).await? {
+    let begins = |statement| telling.statement(statement);
+    match sqlite::run_watched(connection, &script.sql, scope, begins).await? {
         Ok(done) => {
             require_nothing_hidden(connection, step).await?;
             Ok(done)

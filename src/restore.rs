@@ -79,6 +79,8 @@ impl Restorer<'_> {
         watcher: &mut Connection,
         version: i64,
     ) -> Result<Proof> {
+        self.monitor
+            .step("roll back, and compare with the snapshot");
         let expected = self.expected;
         if live.in_transaction().await? {
             let back = format!("ROLLBACK TO {savepoint}");
@@ -128,6 +130,7 @@ impl Restorer<'_> {
         let expected = self.expected;
         // Commits of this connection do not change it.
         let version = data_version(live).await?;
+        self.monitor.step("pages that differ");
         let written = self.write_pages(live).await?;
         let (proven, version) = if let Some(pages) = written {
             // Compared before the commit, since others may write right after it.
@@ -176,6 +179,7 @@ impl Restorer<'_> {
             .await?;
         self.restore_journal_mode(live).await?;
         fault::reach(Point::RestoreJournal);
+        self.monitor.step("proof");
         let proof = self.prove(live, proven, version, written).await;
         fault::reach(Point::RestoreProven);
         proof
@@ -214,6 +218,7 @@ impl Restorer<'_> {
             sqlite::leave_wal(live, self.deadline, self.interrupt, || ()).await?;
             fault::reach(Point::CopybackLeftWal);
         }
+        self.monitor.step("copy");
         let mut source = Connection::open(&self.snapshot, Access::ReadOnly, self.interrupt).await?;
         let copied = sqlite::copy(
             &mut source,
@@ -236,7 +241,7 @@ impl Restorer<'_> {
         if self.journal_mode.is_empty() {
             return Ok(());
         }
-        sqlite::begin_reading(live, self.deadline, self.interrupt).await?;
+        sqlite::begin_reading(live, self.deadline, self.interrupt, || ()).await?;
         let facts = FileFacts::read(live).await;
         sqlite::rollback(live).await?;
         let was_wal = self.journal_mode == "wal";

@@ -290,7 +290,7 @@ fn a_wrong_configuration_is_exit_code_2_and_names_the_file() {
         .expect_code(2);
 }
 
-const MEMBERS: [&str; 16] = [
+const MEMBERS: [&str; 19] = [
     "schema_version",
     "tool",
     "command",
@@ -305,6 +305,9 @@ const MEMBERS: [&str; 16] = [
     "backup",
     "phases",
     "blocked_ms",
+    "elapsed_ms",
+    "database_bytes",
+    "snapshot_bytes_per_second",
     "warnings",
     "proof",
 ];

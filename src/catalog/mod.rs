@@ -361,6 +361,10 @@ impl Monitor for Half<'_> {
         self.monitor.phase(phase);
     }
 
+    fn step(&self, words: &str) {
+        self.monitor.step(words);
+    }
+
     fn progress(&self, done: u64, total: u64) {
         let before = self.before * total;
         self.monitor

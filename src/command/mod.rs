@@ -29,7 +29,7 @@ pub type Outcome = (Option<Answer>, Result<()>);
 
 /// Runs a verb.
 pub async fn dispatch(command: &Command, context: Context<'_>, global: &Global) -> Outcome {
-    let (yes, verbose) = (global.yes, global.verbose);
+    let verbose = global.verbose;
     match command {
         Command::Run(Create { sql: true, .. }) => plain(sql::upgrade(context, "head").await),
         Command::Upgrade {
@@ -40,14 +40,14 @@ pub async fn dispatch(command: &Command, context: Context<'_>, global: &Global) 
             revision,
             sql: true,
         } => plain(sql::downgrade(context, revision).await),
-        Command::Run(_) => jobs::run(context).await,
-        Command::Upgrade { revision, .. } => jobs::upgrade(context, revision).await,
-        Command::Downgrade { revision, .. } => jobs::downgrade(context, revision).await,
+        Command::Run(_) => jobs::run(context, verbose).await,
+        Command::Upgrade { revision, .. } => jobs::upgrade(context, revision, verbose).await,
+        Command::Downgrade { revision, .. } => jobs::downgrade(context, revision, verbose).await,
         Command::Plan { revision } => plan::plan(context, revision).await,
-        Command::Restore { backup } => restore::restore(context, backup, yes).await,
-        Command::Stamp { revision, force } => jobs::stamp(context, revision, *force).await,
-        Command::Repair => repair::repair(context, yes).await,
-        Command::Backup => jobs::backup(context).await,
+        Command::Restore { backup } => restore::restore(context, backup, global).await,
+        Command::Stamp { revision, force } => jobs::stamp(context, revision, *force, verbose).await,
+        Command::Repair => repair::repair(context, global).await,
+        Command::Backup => jobs::backup(context, verbose).await,
         Command::Backups(Backups::List) => plain(backups::list(context)),
         Command::Backups(Backups::Show { backup }) => plain(backups::show(context, backup)),
         Command::Current { all, check_heads } => {

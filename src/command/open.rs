@@ -15,7 +15,13 @@ pub(super) async fn open_as_it_is(context: &Context<'_>) -> Result<Connection> {
     context.require_content()?;
     let path = &context.settings.database;
     let mut connection = Connection::open(path, Access::ReadOnly, context.interrupt).await?;
-    sqlite::begin_reading(&mut connection, context.deadline(), context.interrupt).await?;
+    sqlite::begin_reading(
+        &mut connection,
+        context.deadline(),
+        context.interrupt,
+        context.wait_notice(),
+    )
+    .await?;
     FileFacts::read(&mut connection).await?;
     Ok(connection)
 }

@@ -2,10 +2,11 @@
 
 use super::jobs::answer;
 use super::{Outcome, ask};
+use crate::cli::Global;
 use crate::error::{Problem, Result};
 use crate::job::{self, Context, Report};
 
-pub(super) async fn repair(context: Context<'_>, yes: bool) -> Outcome {
+pub(super) async fn repair(context: Context<'_>, global: &Global) -> Outcome {
     let mut report = Report {
         outcome: "failed",
         database: context.settings.database.display().to_string(),
@@ -13,14 +14,14 @@ pub(super) async fn repair(context: Context<'_>, yes: bool) -> Outcome {
     };
     match job::changed_files(&context).await {
         Ok(changed) => report.changed = changed,
-        Err(error) => return answer(&report, Err(error)),
+        Err(error) => return answer(&report, Err(error), global.verbose),
     }
     let changed = report.changed.clone();
-    if let Err(error) = confirm(&context, &changed, yes) {
-        return answer(&report, Err(error));
+    if let Err(error) = confirm(&context, &changed, global.yes) {
+        return answer(&report, Err(error), global.verbose);
     }
     let result = job::repair(context, &changed, &mut report).await;
-    answer(&report, result)
+    answer(&report, result, global.verbose)
 }
 
 fn confirm(context: &Context<'_>, changed: &[Problem], yes: bool) -> Result<()> {

@@ -3,12 +3,13 @@
 use super::jobs::answer;
 use super::{Outcome, ask};
 use crate::catalog::{Backup, Catalog};
+use crate::cli::Global;
 use crate::error::Result;
 use crate::job::{self, Context, Report};
 use crate::report::bytes;
 
-pub(super) async fn restore(context: Context<'_>, wanted: &str, yes: bool) -> Outcome {
-    let backup = match chosen(&context, wanted, yes) {
+pub(super) async fn restore(context: Context<'_>, wanted: &str, global: &Global) -> Outcome {
+    let backup = match chosen(&context, wanted, global.yes) {
         Ok(backup) => backup,
         Err(error) => {
             let report = Report {
@@ -16,12 +17,12 @@ pub(super) async fn restore(context: Context<'_>, wanted: &str, yes: bool) -> Ou
                 database: context.settings.database.display().to_string(),
                 ..Report::default()
             };
-            return answer(&report, Err(error));
+            return answer(&report, Err(error), global.verbose);
         }
     };
     let mut report = Report::default();
     let result = job::restore(context, &backup, &mut report).await;
-    answer(&report, result)
+    answer(&report, result, global.verbose)
 }
 
 fn chosen(context: &Context<'_>, wanted: &str, yes: bool) -> Result<Backup> {

@@ -162,7 +162,7 @@ impl fmt::Display for Error {
                 holder,
             } => write!(
                 f,
-                "another safestep job works on {} ({holder}); waited {:.1} s",
+                "another safestep job works on {}: {holder}; waited {:.1} s",
                 path.display(),
                 seconds(*waited_ms)
             ),

@@ -65,6 +65,30 @@ pub fn words(sql: &str) -> Result<Vec<Word>> {
     }
 }
 
+/// How many statements a script has. As for the sqlite3 shell, that of a trigger ends with `; END;`.
+///
+/// # Errors
+/// As [`words`].
+pub fn count_statements(sql: &str) -> Result<usize> {
+    let mut scanner = Scanner::new(Tokenizer::new());
+    let (mut count, mut length) = (0, 0_usize);
+    let (mut creates, mut is_trigger) = (false, false);
+    let mut last = [TokenType::TK_SEMI; 2];
+    while let (_, Some((_, token)), _) = scanner.scan(sql.as_bytes()).map_err(not_understood)? {
+        creates |= token == TokenType::TK_CREATE && length == 0;
+        is_trigger |= token == TokenType::TK_TRIGGER && creates && length <= 2;
+        if token != TokenType::TK_SEMI {
+            length += 1;
+        } else if length > 0 && (!is_trigger || last == [TokenType::TK_SEMI, TokenType::TK_END]) {
+            count += 1;
+            length = 0;
+            (creates, is_trigger) = (false, false);
+        }
+        last = [last[1], token];
+    }
+    Ok(count + usize::from(length > 0))
+}
+
 /// A statement in canonical form: two statements that differ only in blanks, comments, the case of keywords and
 /// identifiers, or the quotes of identifiers, have the same.
 ///
@@ -179,6 +203,23 @@ mod tests {
         ] {
             assert_eq!(canonical(written).as_deref(), Ok(read));
             assert_eq!(canonical(read).as_deref(), Ok(read));
+        }
+    }
+
+    #[test]
+    fn a_trigger_is_one_statement_and_comments_and_empty_ones_are_none() {
+        for (sql, count) in [
+            ("", 0),
+            ("-- nothing\n;;", 0),
+            ("SELECT ';'; SELECT 2", 2),
+            (
+                "CREATE TABLE t (a); CREATE TEMP TRIGGER g AFTER INSERT ON t BEGIN \
+                 SELECT CASE WHEN 1 THEN 2 END; SELECT 2; END; -- end\nDROP TABLE t;",
+                3,
+            ),
+            ("DROP TRIGGER g; DROP TABLE t;", 2),
+        ] {
+            assert_eq!(count_statements(sql), Ok(count), "{sql}");
         }
     }
 

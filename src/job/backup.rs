@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
+use super::Context;
 use super::keep::{self, Keeping};
 use super::recover::recover;
 use super::report::Report;
-use super::{Context, Phases};
 use crate::catalog::{Purpose, discard_database};
 use crate::error::{Error, Result};
 use crate::fault::{self, Point};
@@ -17,12 +17,11 @@ use crate::verify::Inventory;
 
 /// Takes a backup of the database as it stands, whatever revision it is at.
 pub async fn backup(context: Context<'_>, report: &mut Report) -> Result<()> {
-    let mut phases = Phases::new(context.monitor);
     report.database = context.database().display().to_string();
-    let result = go(&context, &mut phases, report)
+    let result = go(&context, report)
         .await
         .map_err(|error| context.interrupt.explain(error));
-    phases.end(report);
+    report.finish();
     report.outcome = if result.is_ok() {
         "backed_up"
     } else {
@@ -31,29 +30,31 @@ pub async fn backup(context: Context<'_>, report: &mut Report) -> Result<()> {
     result
 }
 
-async fn go(context: &Context<'_>, phases: &mut Phases<'_>, report: &mut Report) -> Result<()> {
+async fn go(context: &Context<'_>, report: &mut Report) -> Result<()> {
+    report.begin(context.monitor, "look");
     context.require_content()?;
     refuse_damage(context).await?;
-    phases.begin("job lock", report);
+    report.begin(context.monitor, "job lock");
     let _lock = context.job_lock().await?;
     let _catalog = context.catalog_lock().await?;
     let migrations = Migrations::read(&context.settings.migrations).ok();
     recover(context, migrations.as_ref(), report).await?;
-    phases.begin("snapshot", report);
+    report.begin(context.monitor, "lock");
     // Not read-only: a hot journal may have to be rolled back first.
     let mut live =
         Connection::open(context.database(), Access::ReadWrite, context.interrupt).await?;
     let snapshot = take(context, &mut live, report).await;
     live.close().await?;
+    report.unlocked();
     let snapshot = snapshot?;
-    phases.begin("archive", report);
+    report.begin(context.monitor, "archive");
     let keeping = Keeping::start_alone(&context.catalog(), &snapshot);
     let archived = keep::archived(context, keeping, report).await;
     report.note("snapshot", discard_database(&snapshot.path()));
     fault::reach(Point::ArchiveSettled);
     context.interrupt.check()?;
     archived?;
-    phases.begin("prune", report);
+    report.begin(context.monitor, "prune");
     let made = report.backup.as_ref().map(|backup| Path::new(&backup.path));
     let pruned = context.catalog().prune(context.settings.keep, made);
     report.note("prune", pruned);
@@ -81,12 +82,26 @@ async fn take(
     report: &mut Report,
 ) -> Result<snapshot::Snapshot> {
     // An open read transaction pins one state: commits of others cannot make the copy start over.
-    sqlite::begin_reading(live, context.deadline(), context.interrupt).await?;
+    sqlite::begin_reading(
+        live,
+        context.deadline(),
+        context.interrupt,
+        context.wait_notice(),
+    )
+    .await?;
     let facts = FileFacts::read(live).await?;
+    report.database_bytes = Some(facts.size_bytes());
+    // With a rollback journal nobody can commit while somebody reads.
+    if !facts.is_wal() {
+        report.locked();
+    }
+    report.begin(context.monitor, "inventory");
     let catalog = context.catalog();
     snapshot::require_room_to_copy(&catalog, &facts)?;
     let revision = revision(context, live).await;
     report.from = Some(revision.clone());
+    let rows = Inventory::take(live).await?.rows;
+    report.begin(context.monitor, "snapshot");
     let request = snapshot::Request {
         catalog: &catalog,
         database: context.database(),
@@ -94,12 +109,13 @@ async fn take(
         facts: &facts,
         from: revision.clone(),
         to: revision,
-        rows: Inventory::take(live).await?.rows,
+        rows,
         // Nobody waits, and another connection might see a later state.
         examine: Examine::Copy(context.settings.verify),
     };
     let taken = snapshot::take(live, request, context.surroundings()).await;
     sqlite::rollback(live).await?;
+    report.unlocked();
     taken
 }
 

@@ -17,7 +17,13 @@ pub async fn changed_files(context: &Context<'_>) -> Result<Vec<Problem>> {
     let mut connection =
         Connection::open(context.database(), Access::ReadOnly, context.interrupt).await?;
     let found = async {
-        sqlite::begin_reading(&mut connection, context.deadline(), context.interrupt).await?;
+        sqlite::begin_reading(
+            &mut connection,
+            context.deadline(),
+            context.interrupt,
+            context.wait_notice(),
+        )
+        .await?;
         FileFacts::read(&mut connection).await?;
         History::read_with_changes(&mut connection, &files).await
     }

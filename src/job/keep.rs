@@ -1,7 +1,6 @@
 //! Turning the raw snapshot into a backup while the job goes on.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Context;
 use super::report::{BackupSummary, Report};
@@ -10,7 +9,7 @@ use crate::beside::Beside;
 use crate::catalog::{self, Backup, Catalog, Manifest, Slot};
 use crate::error::{Error, Problem, Result};
 use crate::fault::{self, Point};
-use crate::monitor::Monitor;
+use crate::monitor::{Gauge, Monitor};
 use crate::snapshot::Snapshot;
 use crate::sqlite::Interrupt;
 
@@ -18,7 +17,7 @@ use crate::sqlite::Interrupt;
 /// job archives it.
 pub(super) struct Keeping {
     work: Beside<Kept>,
-    progress: Arc<Progress>,
+    gauge: Arc<Gauge>,
 }
 
 /// The work that is done on another thread.
@@ -51,8 +50,8 @@ impl Keeping {
         snapshot: &Snapshot,
         how: fn(&Snapshot, Keep<'_>) -> Result<Kept>,
     ) -> Self {
-        let progress = Arc::new(Progress::default());
-        let (catalog, snapshot, heard) = (catalog.clone(), snapshot.clone(), progress.clone());
+        let gauge = Arc::new(Gauge::default());
+        let (catalog, snapshot, heard) = (catalog.clone(), snapshot.clone(), gauge.clone());
         let work = Beside::start_blocking(move |stop| {
             let (slot, manifest) = (&snapshot.slot, &snapshot.manifest);
             how(
@@ -60,40 +59,13 @@ impl Keeping {
                 Box::new(|| keep(&catalog, slot, manifest, stop, heard.as_ref())),
             )
         });
-        Self { work, progress }
+        Self { work, gauge }
     }
 
     async fn finish(self, signal: &Interrupt, monitor: &dyn Monitor) -> Result<Kept> {
-        let Self { work, progress } = self;
-        work.finish_watched(signal, || progress.tell(monitor)).await
+        let Self { work, gauge } = self;
+        work.finish_watched(signal, || gauge.tell(monitor)).await
     }
-}
-
-/// How far the archive is. Nobody hears of it before the job waits for it: until then another phase is running.
-#[derive(Default)]
-struct Progress {
-    done: AtomicU64,
-    total: AtomicU64,
-}
-
-impl Progress {
-    fn tell(&self, monitor: &dyn Monitor) {
-        let total = self.total.load(Ordering::Relaxed);
-        if total > 0 {
-            monitor.progress(self.done.load(Ordering::Relaxed), total);
-        }
-    }
-}
-
-impl Monitor for Progress {
-    fn phase(&self, _phase: &'static str) {}
-
-    fn progress(&self, done: u64, total: u64) {
-        self.done.store(done, Ordering::Relaxed);
-        self.total.store(total, Ordering::Relaxed);
-    }
-
-    fn notice(&self, _line: &str) {}
 }
 
 /// Archives the raw snapshot of `slot`, where no backup of the same content is there and readable.

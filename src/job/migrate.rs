@@ -10,7 +10,6 @@ use super::task::{Goal, Stamp, Task};
 use super::work::{Changed, Work};
 use super::{Context, draft};
 use crate::catalog::{JobKind, JobRecord, Outcome};
-use crate::clock::Stopwatch;
 use crate::error::{Error, Problem, Result};
 use crate::fault::{self, Point};
 use crate::snapshot::{self, Snapshot};
@@ -37,15 +36,12 @@ pub async fn repair(context: Context<'_>, seen: &[Problem], report: &mut Report)
 
 async fn conduct(context: Context<'_>, task: Task<'_>, report: &mut Report) -> Result<()> {
     let result = match Run::prepare(context, task, report) {
-        Ok(mut run) => {
-            let result = go(&mut run)
-                .await
-                .map_err(|error| context.interrupt.explain(error));
-            run.end();
-            result
-        }
+        Ok(mut run) => go(&mut run)
+            .await
+            .map_err(|error| context.interrupt.explain(error)),
         Err(error) => Err(error),
     };
+    report.finish();
     if let Err(error) = &result {
         report.outcome = "failed";
         // What has just been proven to be as before is not halfway, even where its record could not be closed.
@@ -186,14 +182,17 @@ async fn change(run: &mut Run<'_>, exclusive: bool) -> Result<Attempt<()>> {
     )
     .await?;
     fault::reach(Point::LockBegun);
-    let blocked = Stopwatch::start();
-    let changed = change_locked(run, &mut live, exclusive, blocked).await;
+    run.report.locked();
+    run.phase("inventory");
+    let changed = change_locked(run, &mut live, exclusive).await;
     let rolled_back = sqlite::rollback(&mut live).await;
     run.report.note("roll back", rolled_back);
-    run.report.note("close", live.close().await);
-    if run.report.blocked_ms == 0 {
-        run.report.blocked_ms = blocked.elapsed_ms();
+    // What is exclusive is given up by closing it.
+    if !exclusive {
+        run.report.unlocked();
     }
+    run.report.note("close", live.close().await);
+    run.report.unlocked();
     match changed? {
         Attempt::WrongLock => Ok(Attempt::WrongLock),
         Attempt::NothingToDo => Ok(Attempt::NothingToDo),
@@ -205,10 +204,10 @@ async fn change_locked(
     run: &mut Run<'_>,
     live: &mut Connection,
     exclusive: bool,
-    blocked: Stopwatch,
 ) -> Result<Attempt<Changed>> {
     let context = run.context;
     let facts = FileFacts::read(live).await?;
+    run.report.database_bytes = Some(facts.size_bytes());
     let decision = run.decide(live).await?;
     if decision.done {
         run.conclude(decision);
@@ -231,7 +230,6 @@ async fn change_locked(
         before,
         facts: &facts,
         catalog: &catalog,
-        blocked,
     };
     if exclusive {
         work.non_transactional(run, live)
@@ -325,7 +323,13 @@ async fn read_committed(run: &Run<'_>) -> Result<String> {
     let mut fresh =
         Connection::open(context.database(), Access::ReadOnly, context.interrupt).await?;
     let seen = async {
-        sqlite::begin_reading(&mut fresh, context.deadline(), context.interrupt).await?;
+        sqlite::begin_reading(
+            &mut fresh,
+            context.deadline(),
+            context.interrupt,
+            context.wait_notice(),
+        )
+        .await?;
         run.recorded(&mut fresh).await
     }
     .await;

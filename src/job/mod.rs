@@ -8,6 +8,7 @@
 
 mod backup;
 mod changed;
+mod clock;
 mod draft;
 mod keep;
 mod migrate;
@@ -38,6 +39,8 @@ pub use restore::restore;
 pub use task::{Goal, Stamp};
 
 const SMALLEST_PAGE_BYTES: u64 = 512;
+/// Between two looks at `/proc` for the holders of a database.
+const LOOK_MS: u64 = 2_000;
 
 /// What every job needs to know.
 #[derive(Debug, Clone)]
@@ -102,35 +105,49 @@ impl Context<'_> {
         JobLock::acquire_folder(catalog.folder(), self.deadline(), self.job_notice()).await
     }
 
-    fn job_notice(&self) -> impl FnMut() -> Result<()> {
+    /// Says who works on it, once as a notice and then for as long as it lasts.
+    fn job_notice(&self) -> impl FnMut(&str) -> Result<()> {
+        let deadline = self.deadline();
         let mut told = false;
-        move || {
+        move |holder| {
             if !told {
-                self.monitor
-                    .notice("waiting for another safestep job to finish");
+                self.monitor.notice(&format!(
+                    "waiting for another safestep job to finish: {holder}"
+                ));
                 told = true;
             }
+            self.monitor.step(&held_by(holder, deadline));
             self.interrupt.check()
         }
     }
 
-    /// Says once who is in the way.
-    fn wait_notice(&self) -> impl FnMut() {
-        let mut told = false;
+    /// Says who is in the way, once as a notice and then for as long as it lasts; it may become somebody else.
+    pub(crate) fn wait_notice(&self) -> impl FnMut() {
+        let deadline = self.deadline();
+        let mut seen: Option<(Stopwatch, String)> = None;
         move || {
-            if !told {
-                let holders = storage::holders_of(self.database());
-                let names: Vec<String> = holders.iter().map(ToString::to_string).collect();
-                let who = if names.is_empty() {
-                    "a process that cannot be seen from here".to_owned()
-                } else {
-                    names.join(", ")
-                };
+            let is_fresh = |(looked, _): &(Stopwatch, String)| looked.elapsed_ms() < LOOK_MS;
+            let first = seen.is_none();
+            let (looked, who) = match seen.take() {
+                Some(fresh) if is_fresh(&fresh) => fresh,
+                _ => (Stopwatch::start(), self.holders()),
+            };
+            if first {
                 self.monitor
                     .notice(&format!("waiting for the database, which is held by {who}"));
-                told = true;
             }
+            self.monitor.step(&held_by(&who, deadline));
+            seen = Some((looked, who));
         }
+    }
+
+    fn holders(&self) -> String {
+        let holders = storage::holders_of(self.database());
+        if holders.is_empty() {
+            return "a process that cannot be seen from here".to_owned();
+        }
+        let names: Vec<String> = holders.iter().map(ToString::to_string).collect();
+        names.join(", ")
     }
 
     /// Refuses what is no regular file. Whether the database exists.
@@ -202,32 +219,8 @@ impl Context<'_> {
     }
 }
 
-/// Measures the phases of a job into its report.
-struct Phases<'a> {
-    monitor: &'a dyn Monitor,
-    running: Option<(&'static str, Stopwatch)>,
-}
-
-impl<'a> Phases<'a> {
-    fn new(monitor: &'a dyn Monitor) -> Self {
-        Self {
-            monitor,
-            running: None,
-        }
-    }
-
-    fn begin(&mut self, name: &'static str, report: &mut Report) {
-        self.end(report);
-        self.monitor.phase(name);
-        self.running = Some((name, Stopwatch::start()));
-    }
-
-    fn end(&mut self, report: &mut Report) {
-        if let Some((name, watch)) = self.running.take() {
-            report.phases.push(Phase {
-                name,
-                ms: watch.elapsed_ms(),
-            });
-        }
-    }
+/// How a wait stands; the time first, which has to be seen on a narrow terminal, too.
+fn held_by(who: &str, deadline: Deadline) -> String {
+    let left = deadline.remaining().unwrap_or_default();
+    format!("{} s left, held by {who}", left.as_secs())
 }

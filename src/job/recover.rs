@@ -20,6 +20,7 @@ pub(super) async fn recover(
     migrations: Option<&Migrations>,
     report: &mut Report,
 ) -> Result<()> {
+    report.begin(context.monitor, "recover");
     let catalog = context.catalog();
     for record in catalog.own_records()? {
         let record = match record.outcome {
@@ -115,7 +116,13 @@ async fn after_transaction(
 ) -> Result<(&'static str, String)> {
     let mut live =
         Connection::open(context.database(), Access::ReadWrite, context.interrupt).await?;
-    sqlite::begin_reading(&mut live, context.deadline(), context.interrupt).await?;
+    sqlite::begin_reading(
+        &mut live,
+        context.deadline(),
+        context.interrupt,
+        context.wait_notice(),
+    )
+    .await?;
     let committed = says_committed(&mut live, record).await;
     live.close().await?;
     Ok(if committed {
@@ -163,6 +170,8 @@ async fn undo_non_transactional(
         context.wait_notice(),
     )
     .await?;
+    report.locked();
+    report.begin(context.monitor, "recover");
     fault::reach(Point::RecoveryJudged);
     let judged = judge(context, &mut live, migrations, record).await;
     sqlite::rollback(&mut live).await?;
@@ -170,10 +179,12 @@ async fn undo_non_transactional(
         Ok(Judgement::Halfway(snapshot, expected)) => (snapshot, expected),
         Ok(Judgement::Settled(outcome, words)) => {
             live.close().await?;
+            report.unlocked();
             return Ok((outcome, words.to_owned()));
         }
         Err(error) => {
             live.close().await?;
+            report.unlocked();
             return Err(error);
         }
     };
@@ -188,6 +199,7 @@ async fn undo_non_transactional(
     let restored = put_over(context, &mut live, Source::Itself, &restorer, report).await;
     context.interrupt.unshield();
     live.close().await?;
+    report.unlocked();
     report.proof = Some(restored?);
     fault::reach(Point::RecoveryRestored);
     let kept = report.backup.as_ref().map_or_else(String::new, |backup| {

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::clock::Clock;
 use crate::catalog::Backup;
 use crate::enums::Normalised;
 use crate::error::{Problem, Result};
@@ -38,10 +39,18 @@ pub struct Report {
     pub recovered: Vec<String>,
     /// On failure: an earlier job that was cut short halfway and could not be put right yet.
     pub cut_short: Option<String>,
-    /// How long each phase took.
+    /// How long each phase took, one after another.
     pub phases: Vec<Phase>,
-    /// How long writers were kept out, in milliseconds.
+    /// How long writers were kept out, in milliseconds: from having the write lock to having given it up.
     pub blocked_ms: u64,
+    /// How long the job took, in milliseconds.
+    pub elapsed_ms: u64,
+    /// Bytes of the database when the job began; `None` where it did not come to look.
+    pub database_bytes: Option<u64>,
+    /// How fast the snapshot of it was taken.
+    pub snapshot_bytes_per_second: Option<u64>,
+    #[serde(skip)]
+    pub(crate) clock: Clock,
 }
 
 impl Report {
@@ -77,6 +86,10 @@ pub struct Phase {
     pub name: &'static str,
     /// Milliseconds.
     pub ms: u64,
+    /// The same in microseconds.
+    pub us: u64,
+    /// Whether writers were kept out meanwhile.
+    pub blocking: bool,
 }
 
 /// Where a backup is.

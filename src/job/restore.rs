@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
+use super::Context;
 use super::backup::revision;
 use super::keep::{self, Keeping};
 use super::recover;
 use super::report::Report;
-use super::{Context, Phases};
 use crate::beside::Beside;
 use crate::catalog::{self, Backup, JobKind, Outcome, Purpose, discard_database};
-use crate::clock::{Stamp, Stopwatch};
+use crate::clock::Stamp;
 use crate::error::{Error, Problem, Result};
 use crate::fault::{self, Point};
 use crate::restore::{Proof, Restorer};
@@ -22,35 +22,31 @@ use crate::storage::{self, Ownership};
 /// # Errors
 /// [`Error::BackupUnusable`] before anything is touched; [`Error::NotProven`] when the result differs from the backup.
 pub async fn restore(context: Context<'_>, backup: &Backup, report: &mut Report) -> Result<()> {
-    let mut phases = Phases::new(context.monitor);
     report.database = context.database().display().to_string();
     report.to = Some(backup.manifest.from.clone());
-    let result = go(&context, backup, &mut phases, report)
+    let result = go(&context, backup, report)
         .await
         .map_err(|error| context.interrupt.explain(error));
-    phases.end(report);
+    report.finish();
     report.outcome = if result.is_ok() { "restored" } else { "failed" };
     result
 }
 
-async fn go(
-    context: &Context<'_>,
-    backup: &Backup,
-    phases: &mut Phases<'_>,
-    report: &mut Report,
-) -> Result<()> {
+async fn go(context: &Context<'_>, backup: &Backup, report: &mut Report) -> Result<()> {
+    report.begin(context.monitor, "look");
     if !context.look_at_database()? {
         // For the lock file as well.
         storage::make_folder(&storage::folder_of(context.database()))?;
     }
     warn_of_another_source(context, backup, report);
-    phases.begin("job lock", report);
+    report.begin(context.monitor, "job lock");
     let _lock = context.job_lock().await?;
     let _catalog = context.catalog_lock().await?;
     let catalog = context.catalog();
     let used = storage::absolute(&backup.path)?;
+    report.begin(context.monitor, "recover");
     recover::tidy(context, &used, report).await?;
-    phases.begin("unpack", report);
+    report.begin(context.monitor, "unpack");
     catalog::require_promised(backup)?;
     storage::require_free(
         catalog.folder(),
@@ -75,9 +71,10 @@ async fn go(
         interrupt: context.interrupt,
         monitor: context.monitor,
     };
-    let restored = over_live_or_in_place(context, backup, &restorer, phases, report).await;
+    let restored = over_live_or_in_place(context, backup, &restorer, report).await;
     report.note("unpacked copy", discard_database(&unpacked));
     report.proof = Some(restored?);
+    report.begin(context.monitor, "prune");
     let closed = close_interrupted(context, report).await;
     report.note("records", closed);
     let archived = recover::archive_leftovers(context, report);
@@ -191,18 +188,18 @@ async fn over_live_or_in_place(
     context: &Context<'_>,
     backup: &Backup,
     restorer: &Restorer<'_>,
-    phases: &mut Phases<'_>,
     report: &mut Report,
 ) -> Result<Proof> {
-    phases.begin("lock", report);
+    report.begin(context.monitor, "lock");
     match open_live(context).await {
         Ok(Some(mut live)) => {
-            let restored = locked(context, &mut live, restorer, phases, report).await;
+            let restored = locked(context, &mut live, restorer, report).await;
+            report.unlocked();
             report.note("close", live.close().await);
             restored
         }
         Ok(None) => {
-            phases.begin("restore", report);
+            report.begin(context.monitor, "restore");
             let ownership = Ownership {
                 mode: 0o600,
                 ..backup.manifest.ownership
@@ -210,7 +207,7 @@ async fn over_live_or_in_place(
             replace(context, backup, restorer, ownership)
         }
         Err(Error::NotADatabase { .. } | Error::Corrupt { .. }) => {
-            phases.begin("restore", report);
+            report.begin(context.monitor, "restore");
             let catalog = context.catalog();
             let slot = catalog.new_slot(Stamp::now(), "damaged", &backup.manifest.from);
             let kept = catalog.keep_damaged(&slot)?;
@@ -250,7 +247,13 @@ async fn open_live(context: &Context<'_>) -> Result<Option<Connection>> {
     let mut live =
         Connection::open(context.database(), Access::ReadWrite, context.interrupt).await?;
     let readable = async {
-        sqlite::begin_reading(&mut live, context.deadline(), context.interrupt).await?;
+        sqlite::begin_reading(
+            &mut live,
+            context.deadline(),
+            context.interrupt,
+            context.wait_notice(),
+        )
+        .await?;
         FileFacts::read(&mut live).await?;
         sqlite::rollback(&mut live).await
     }
@@ -268,7 +271,6 @@ async fn locked(
     context: &Context<'_>,
     live: &mut Connection,
     restorer: &Restorer<'_>,
-    phases: &mut Phases<'_>,
     report: &mut Report,
 ) -> Result<Proof> {
     sqlite::begin(
@@ -279,7 +281,7 @@ async fn locked(
         context.wait_notice(),
     )
     .await?;
-    phases.begin("restore", report);
+    report.locked();
     let reader = Connection::open(context.database(), Access::ReadOnly, context.interrupt).await?;
     let restored = put_over(context, live, Source::Reader(reader), restorer, report).await;
     report.note("roll back", sqlite::rollback(live).await);
@@ -302,7 +304,7 @@ pub(super) async fn put_over(
     restorer: &Restorer<'_>,
     report: &mut Report,
 ) -> Result<Proof> {
-    let blocked = Stopwatch::start();
+    report.begin(context.monitor, "safety backup");
     let in_transaction = matches!(source, Source::Reader(_));
     let safety = match source {
         Source::Reader(mut reader) => {
@@ -314,6 +316,7 @@ pub(super) async fn put_over(
         Source::Itself => take_safety(context, live).await?,
     };
     report.from = Some(safety.manifest.from.clone());
+    report.database_bytes = Some(safety.manifest.size_bytes);
     let catalog = context.catalog();
     fault::reach(Point::RestoreSafety);
     let record = catalog.new_record(&safety.slot, JobKind::Restore, &safety.manifest);
@@ -321,16 +324,21 @@ pub(super) async fn put_over(
     fault::reach(Point::RecordWritten);
     let keeping = Keeping::start(&catalog, &safety);
     context.interrupt.shield();
+    report.begin(context.monitor, "restore");
     let restored = if in_transaction {
         restorer.put_back_in_transaction(live).await
     } else {
         restorer.put_back(live).await
     };
-    report.blocked_ms = blocked.elapsed_ms();
     let restored = match restored {
         Ok(proof) => Ok(proof),
         Err(cause) => Err(judge(live, restorer, cause, &safety).await),
     };
+    // Where it is not in a transaction, the caller's connection owns the file until it is closed.
+    if in_transaction {
+        report.unlocked();
+    }
+    report.begin(context.monitor, "archive");
     let word = if restored.is_ok() {
         "restored"
     } else {

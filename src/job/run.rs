@@ -1,8 +1,8 @@
 //! What the ways through a migration job have in common.
 
+use super::Context;
 use super::report::{Applied, Report};
 use super::task::Task;
-use super::{Context, Phases};
 use crate::beside::Beside;
 use crate::enums::{self, EnumMap, Survey, Surveys};
 use crate::error::{Error, Problem, Result};
@@ -25,7 +25,6 @@ pub(super) struct Run<'a> {
     pub(super) migrations: Migrations,
     pub(super) enums: EnumMap,
     pub(super) task: Task<'a>,
-    pub(super) phases: Phases<'a>,
     pub(super) report: &'a mut Report,
     /// The schema before and after: where a way down leads is looked at when writers are let in again.
     schemas: Option<(Schema, Schema)>,
@@ -73,8 +72,7 @@ impl<'a> Run<'a> {
         report: &'a mut Report,
     ) -> Result<Self> {
         report.database = context.database().display().to_string();
-        let mut phases = Phases::new(context.monitor);
-        phases.begin("files", report);
+        report.begin(context.monitor, "files");
         let files = Migrations::read(&context.settings.migrations)?;
         Ok(Self {
             migrations: files.clone(),
@@ -82,19 +80,13 @@ impl<'a> Run<'a> {
             enums: EnumMap::read(&context.settings.migrations)?,
             context,
             task,
-            phases,
             report,
             schemas: None,
         })
     }
 
     pub(super) fn phase(&mut self, name: &'static str) {
-        self.phases.begin(name, self.report);
-    }
-
-    /// Finishes the clock of the last phase.
-    pub(super) fn end(&mut self) {
-        self.phases.end(self.report);
+        self.report.begin(self.context.monitor, name);
     }
 
     pub(super) fn announce(&mut self, from: String, to: Option<Version>) {
@@ -220,15 +212,20 @@ impl<'a> Run<'a> {
         before: &Before,
     ) -> Result<()> {
         self.context.interrupt.check()?;
+        self.context.monitor.step("what is there now");
         let after = Inventory::take(connection).await?;
         let (old, new) = (before.inventory.schema().clone(), after.schema().clone());
         let mut problems = undeclared_losses(&before.inventory, &after, footprints);
+        self.context.monitor.step("foreign keys");
         problems.extend(
             before
                 .foreign_keys
                 .new_violations(connection, footprints)
                 .await?,
         );
+        self.context
+            .monitor
+            .step(self.context.settings.verify.pragma());
         for finding in self.check(connection, touched, (&old, &new)).await? {
             problems.push(Problem::new(self.context.settings.verify.pragma(), finding));
         }

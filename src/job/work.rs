@@ -4,7 +4,6 @@ use super::Context;
 use super::keep::Keeping;
 use super::run::{Before, Run};
 use crate::catalog::{Catalog, JobKind, JobRecord, Purpose, discard_database};
-use crate::clock::Stopwatch;
 use crate::error::{Error, Result};
 use crate::fault::{self, Point};
 use crate::history;
@@ -31,7 +30,6 @@ pub(super) struct Work<'w> {
     pub(super) before: Before,
     pub(super) facts: &'w FileFacts,
     pub(super) catalog: &'w Catalog,
-    pub(super) blocked: Stopwatch,
 }
 
 impl Work<'_> {
@@ -79,7 +77,9 @@ impl Work<'_> {
                 Some(judge(run, cause, undone, &snapshot))
             }
         };
-        run.report.blocked_ms = self.blocked.elapsed_ms();
+        if matches!(live.in_transaction().await, Ok(false)) {
+            run.report.unlocked();
+        }
         run.report.note("close", reader.close().await);
         Ok(Changed {
             snapshot,

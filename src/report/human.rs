@@ -5,14 +5,17 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use super::Answer;
+use super::time::{duration, times};
 use crate::error::Error;
 use crate::job::Report;
 use crate::migrator::Direction;
 use crate::restore::{Method, Proof};
 
 const SHORT_DIGEST: usize = 16;
+/// A job that takes so long says where the time went.
+const WORTH_A_LINE_MS: u64 = 1000;
 
-pub(super) fn job(report: &Report, failed: bool) -> String {
+pub(super) fn job(report: &Report, failed: bool, verbose: bool) -> String {
     let mut text = String::new();
     for line in &report.recovered {
         let _ = writeln!(text, "recovered  {line}");
@@ -40,6 +43,9 @@ pub(super) fn job(report: &Report, failed: bool) -> String {
     if !failed {
         success(&mut text, report);
     }
+    if verbose || report.elapsed_ms >= WORTH_A_LINE_MS {
+        text.push_str(&times(report, verbose));
+    }
     printable(&text)
 }
 
@@ -51,8 +57,10 @@ fn applied(text: &mut String, report: &Report) {
         };
         let _ = writeln!(
             text,
-            "{word:<10} {} {} ({} ms)",
-            step.version, step.description, step.ms
+            "{word:<10} {} {} ({})",
+            step.version,
+            step.description,
+            duration(step.ms)
         );
     }
 }
@@ -80,8 +88,8 @@ fn success(text: &mut String, report: &Report) {
         "created" => writeln!(text, "Done: {database} was created and is at {to}."),
         "normalised" => writeln!(
             text,
-            "Done: enum values of {database} were normalised; it is still at {to}. Writers were locked out for {} ms.",
-            report.blocked_ms
+            "Done: enum values of {database} were normalised; it is still at {to}. Writers were locked out for {}.",
+            duration(report.blocked_ms)
         ),
         "restored" => writeln!(
             text,
@@ -103,9 +111,9 @@ fn success(text: &mut String, report: &Report) {
         ),
         _ => writeln!(
             text,
-            "Done: {database} went from {} to {to}. Writers were locked out for {} ms.",
+            "Done: {database} went from {} to {to}. Writers were locked out for {}.",
             report.from.as_deref().unwrap_or(""),
-            report.blocked_ms
+            duration(report.blocked_ms)
         ),
     };
     if let Some(proof) = report

@@ -3,6 +3,7 @@
 mod human;
 mod json;
 mod plan;
+mod time;
 
 use serde_json::{Map, Value};
 
@@ -11,6 +12,7 @@ use crate::job;
 
 pub use human::{amount, bytes, table};
 pub use plan::{plan, roughly};
+pub use time::{duration, rate, time_left, whole_seconds};
 
 /// The answer of a command: a word, facts for machines, a text for people.
 #[derive(Debug, Clone, Default)]
@@ -38,10 +40,11 @@ impl Answer {
         }
     }
 
-    /// The answer of a job.
+    /// The answer of a job; with all its times where it is to be `verbose`.
     #[must_use]
-    pub fn of_job(report: &job::Report, failed: bool) -> Self {
-        Self::new(report.outcome, report, human::job(report, failed))
+    pub fn of_job(report: &job::Report, failed: bool, verbose: bool) -> Self {
+        let text = human::job(report, failed, verbose);
+        Self::new(report.outcome, report, text)
     }
 }
 

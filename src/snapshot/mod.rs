@@ -149,6 +149,7 @@ async fn copy_and_read(
     });
     let sha256 = copy(source, path, request.facts.page_size, around).await?;
     let layout = require_whole(path, request)?;
+    around.monitor.step("check of the database");
     let findings = match (beside, request.examine) {
         (Some(beside), _) => beside.finish(around.interrupt).await?,
         (None, Examine::Copy(depth)) => {
@@ -183,6 +184,7 @@ async fn copy(
         &mut |pages| follower.settled(u64::from(pages) * u64::from(page_bytes)),
     )
     .await?;
+    around.monitor.step("on its way to the disk");
     target.close().await?;
     fault::reach(Point::SnapshotCopied);
     sqlite::mark_rollback_journal(path)?;

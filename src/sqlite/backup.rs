@@ -32,6 +32,7 @@ pub async fn copy(
     monitor: &dyn Monitor,
 ) -> Result<()> {
     let busy_path = destination.path().to_path_buf();
+    let page_bytes = page_bytes(source).await;
     Connection::raw_pair(destination, source, |destination, source| {
         let mut backup = start(destination, source)?;
         let mut pace = Pace {
@@ -39,6 +40,7 @@ pub async fn copy(
             deadline,
             interrupt,
             monitor,
+            page_bytes,
         };
         while pace.step(&mut backup)? {}
         Ok(())
@@ -65,6 +67,7 @@ pub async fn copy_followed(
             deadline,
             interrupt,
             monitor,
+            page_bytes: u64::from(page_size),
         };
         while pace.step(&mut backup)? {
             backup
@@ -96,6 +99,8 @@ struct Pace<'p> {
     deadline: Deadline,
     interrupt: &'p Interrupt,
     monitor: &'p dyn Monitor,
+    /// 0 where it is not known.
+    page_bytes: u64,
 }
 
 impl Pace<'_> {
@@ -110,7 +115,8 @@ impl Pace<'_> {
             Step::Done => return Ok(false),
             Step::More => {
                 let (done, total) = backup.progress();
-                self.monitor.progress(done, total);
+                self.monitor
+                    .progress(done * self.page_bytes, total * self.page_bytes);
             }
             Step::Busy if self.deadline.remaining().is_none() => {
                 return Err(Error::Locked {
@@ -123,6 +129,14 @@ impl Pace<'_> {
         }
         Ok(true)
     }
+}
+
+/// 0, which measures nothing, where the schema is damaged: even the page size is not told without it, and the copy goes on.
+async fn page_bytes(source: &mut Connection) -> u64 {
+    let size: Result<i64> = source
+        .scalar("ask for the page size", "PRAGMA page_size")
+        .await;
+    size.map_or(0, i64::unsigned_abs)
 }
 
 #[cfg(test)]

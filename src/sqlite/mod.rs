@@ -26,5 +26,5 @@ pub use pages::{
     ContentDigest, Layout, PagesWritten, available as pages_available, digest_file, digest_live,
     first_page_of_copy, hex, live_layout, mark_rollback_journal, mark_wal, restore_pages,
 };
-pub use script::{Ran, ScriptDone, ScriptFailure, Walk, excerpt, run_script};
+pub use script::{Ran, ScriptDone, ScriptFailure, Walk, excerpt, run_script, run_watched};
 pub use transaction::{Begin, begin, begin_reading, commit, enter_wal, leave_wal, rollback};

@@ -48,23 +48,38 @@ pub async fn run_script(
     sql: &str,
     scope: Scope,
 ) -> Result<std::result::Result<ScriptDone, ScriptFailure>> {
+    run_watched(connection, sql, scope, |_| ()).await
+}
+
+/// As [`run_script`]; `begins` is told the number of each statement, from 1, before it runs.
+pub async fn run_watched(
+    connection: &mut Connection,
+    sql: &str,
+    scope: Scope,
+    begins: impl Fn(usize),
+) -> Result<std::result::Result<ScriptDone, ScriptFailure>> {
     let path = connection.path().to_path_buf();
     let ran = || fault::reach_on_disk(&path, Point::MigrateStatement);
-    connection.raw(|raw| run(raw, sql, scope, ran)).await
+    connection
+        .raw(|raw| run(raw, sql, scope, begins, ran))
+        .await
 }
 
 fn run(
     raw: &Raw<'_>,
     sql: &str,
     scope: Scope,
+    before_each: impl Fn(usize),
     after_each: impl Fn(),
 ) -> std::result::Result<ScriptDone, ScriptFailure> {
     let mut walk = Walk::new(sql);
     let mut done = ScriptDone::default();
+    before_each(1);
     while let Some(ran) = walk.next(raw, scope) {
         ran.failure.map_or(Ok(()), Err)?;
         done.add(ran.seen, || raw.changes());
         after_each();
+        before_each(done.statements + 1);
     }
     Ok(done)
 }

@@ -71,6 +71,7 @@ pub async fn begin_reading(
     connection: &mut Connection,
     deadline: Deadline,
     interrupt: &Interrupt,
+    on_wait: impl FnMut(),
 ) -> Result<()> {
     connection.run("begin to read", "BEGIN").await?;
     let first = "SELECT 1 FROM sqlite_schema LIMIT 1";
@@ -80,7 +81,7 @@ pub async fn begin_reading(
         "read the database",
         deadline,
         interrupt,
-        || (),
+        on_wait,
     )
     .await
 }

@@ -30,6 +30,12 @@ pub fn holders_of(database: &Path) -> Vec<Holder> {
     holders
 }
 
+/// The command of a process, if it has this file open.
+pub(super) fn command_of_one_with(file: &fs::File, pid: u32) -> Option<String> {
+    let identity = file.metadata().map(|meta| (meta.dev(), meta.ino())).ok()?;
+    has_open(pid, &BTreeSet::from([identity])).then(|| command_of(pid))
+}
+
 type Identity = (u64, u64);
 
 fn identities(database: &Path) -> BTreeSet<Identity> {

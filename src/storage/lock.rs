@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use rustix::fs::OFlags;
 
-use super::{folder_of, name_of};
+use super::{folder_of, holders, name_of};
 use crate::clock::Deadline;
 use crate::error::{Error, Result};
 use crate::fault::{self, Point};
@@ -31,11 +31,11 @@ impl JobLock {
     /// Waits for the lock on a database until the deadline.
     ///
     /// # Errors
-    /// [`Error::JobRunning`] past the deadline; whatever `tick` returns, which is called while waiting.
+    /// [`Error::JobRunning`] past the deadline; whatever `tick` returns, which is told the holder while waiting.
     pub async fn acquire(
         database: &Path,
         deadline: Deadline,
-        tick: impl FnMut() -> Result<()>,
+        tick: impl FnMut(&str) -> Result<()>,
     ) -> Result<Self> {
         Self::wait(lock_path(database), database, deadline, tick).await
     }
@@ -44,7 +44,7 @@ impl JobLock {
     pub async fn acquire_folder(
         folder: &Path,
         deadline: Deadline,
-        tick: impl FnMut() -> Result<()>,
+        tick: impl FnMut(&str) -> Result<()>,
     ) -> Result<Self> {
         Self::wait(folder.join(".safestep-lock"), folder, deadline, tick).await
     }
@@ -53,11 +53,11 @@ impl JobLock {
         path: PathBuf,
         subject: &Path,
         deadline: Deadline,
-        mut tick: impl FnMut() -> Result<()>,
+        mut tick: impl FnMut(&str) -> Result<()>,
     ) -> Result<Self> {
         let mut file = open(&path)?;
         while !try_lock(&file, &path)? {
-            tick()?;
+            tick(&read_holder(&mut file))?;
             let Some(left) = deadline.remaining() else {
                 return Err(Error::JobRunning {
                     path: subject.to_path_buf(),
@@ -125,7 +125,16 @@ fn read_holder(file: &mut File) -> String {
         .rewind()
         .and_then(|()| file.take(64).read_to_string(&mut text));
     match read {
-        Ok(_) if !text.is_empty() => text,
+        Ok(_) if !text.is_empty() => match command_of_holder(file, &text) {
+            Some(command) => format!("{text} ({command})"),
+            None => text,
+        },
         _ => "pid unknown".into(),
     }
+}
+
+/// A pid of another container may be somebody else's here: only a process that has the lock file open is named.
+fn command_of_holder(file: &File, text: &str) -> Option<String> {
+    let pid = text.strip_prefix("pid ")?.parse().ok()?;
+    holders::command_of_one_with(file, pid)
 }

@@ -94,7 +94,11 @@ impl<'h, 'p> PageRestore<'h, 'p> {
         for number in (2..=self.from.page_count).filter(|number| *number != lock_page) {
             if number % PAGES_PER_LOOK == 0 {
                 interrupt.check()?;
-                monitor.progress(u64::from(number), u64::from(self.from.page_count));
+                let page_bytes = u64::from(self.from.page_size);
+                monitor.progress(
+                    u64::from(number) * page_bytes,
+                    u64::from(self.from.page_count) * page_bytes,
+                );
             }
             self.source.read(number, &mut page)?;
             if number > self.to.page_count || self.live.with(number, |live| live != page)? {
@@ -116,6 +120,7 @@ impl<'h, 'p> PageRestore<'h, 'p> {
         }
         // Only the statements that exist by now can read: a new one would be compiled against pages parsed before.
         let readable = self.from.page_count <= self.to.page_count;
+        monitor.step("the digest of the result");
         let digest = readable
             .then(|| digest(self.from, &mut self.live))
             .transpose()?;
