@@ -4,6 +4,7 @@
 
 mod rows;
 
+use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -30,22 +31,26 @@ pub(crate) struct Request {
 
 type Failure = Box<dyn std::error::Error>;
 
-/// Makes the database; there must be none yet.
+/// Makes the database; there must be none yet. It has its name only when it is whole.
 pub(crate) fn generate(path: &Path, request: &Request) -> Result<(), Failure> {
     if path.try_exists()? {
         return Err(format!("{} exists; remove it or name another file", path.display()).into());
     }
-    build(path, &request.revision)?;
+    let folder = path.parent().filter(|folder| *folder != "");
+    let aside = tempfile::tempdir_in(folder.unwrap_or(Path::new(".")))?;
+    let draft = aside.path().join("draft.db");
+    build(&draft, &request.revision)?;
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()?
-        .block_on(fill(path, request))
+        .block_on(fill(&draft, request))?;
+    Ok(fs::rename(draft, path)?)
 }
 
-/// The schema, by the program itself; its logs and its folder for backups go.
+/// The schema, by the program itself.
 fn build(path: &Path, revision: &str) -> Result<(), Failure> {
-    let aside = tempfile::tempdir()?;
+    let backups = path.with_extension("backups");
     let migrations = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
     let arguments = [
         "safestep".as_ref(),
@@ -57,7 +62,7 @@ fn build(path: &Path, revision: &str) -> Result<(), Failure> {
         "--migrations".as_ref(),
         migrations.as_os_str(),
         "--backups".as_ref(),
-        aside.path().as_os_str(),
+        backups.as_os_str(),
     ];
     let mut said = Vec::new();
     let code = safestep::app::run(arguments, &mut io::sink(), &mut said);

@@ -181,9 +181,14 @@ impl Rows {
             ("env_vars", environment.into()),
             (
                 "parameters",
-                (number % 13 > 0).then(|| pick(&PARAMETERS, number)).into(),
+                (!number.is_multiple_of(13))
+                    .then(|| pick(&PARAMETERS, number))
+                    .into(),
             ),
-            ("uv_version", (number % 4 > 0).then_some("0.1.13").into()),
+            (
+                "uv_version",
+                (!number.is_multiple_of(4)).then_some("0.1.13").into(),
+            ),
             ("setup_duration", ended.then_some(setup).into()),
             ("started_at", self.moment(started).into()),
             (
@@ -240,7 +245,7 @@ impl Rows {
     fn session(&mut self, number: u64) -> Vec<Named> {
         let index = usize::try_from(number).unwrap_or(usize::MAX);
         let user = match self.user_ids.get(index) {
-            Some(id) if number % 50 > 0 => hex(*id),
+            Some(id) if !number.is_multiple_of(50) => hex(*id),
             _ => self.id(),
         };
         vec![
@@ -274,7 +279,7 @@ impl Rows {
             ("value", self.token().into()),
             ("created_at", at(number).into()),
             ("updated_at", at(number).into()),
-            ("is_parameter", u64::from(number % 4 == 0).into()),
+            ("is_parameter", u64::from(number.is_multiple_of(4)).into()),
         ]
     }
 
@@ -297,7 +302,9 @@ fn pipeline(number: u64) -> Vec<Named> {
         ("has_requirements", (number % 2).into()),
         (
             "last_cache_warmup",
-            (number % 3 > 0).then(|| at(86_400 * number)).into(),
+            (!number.is_multiple_of(3))
+                .then(|| at(86_400 * number))
+                .into(),
         ),
         ("total_runs", 1000.into()),
         ("successful_runs", 900.into()),
