@@ -31,7 +31,7 @@ type Failure = Box<dyn std::error::Error>;
 /// Runs whole jobs beside their peers and prints the ratios.
 #[derive(Parser)]
 struct Arguments {
-    /// Of a database full of runs; may be given more than once. 10GB needs 70 GB of disk
+    /// Of a database full of runs; may be given more than once. 10GB needs 70 GB of disk [default: 10MB without --users]
     #[arg(long)]
     size: Vec<String>,
     /// How many users the large table of users has; none: not measured
@@ -55,6 +55,13 @@ struct Arguments {
 }
 
 impl Arguments {
+    fn sizes(&self) -> Vec<String> {
+        if self.size.is_empty() && self.users == 0 {
+            return vec!["10MB".into()];
+        }
+        self.size.clone()
+    }
+
     fn wants(&self, name: &str) -> bool {
         self.only.as_ref().is_none_or(|word| name.contains(word))
     }
@@ -69,7 +76,7 @@ fn main() -> Result<(), Failure> {
     }
     let tools = Tools::find()?;
     let folder = arguments.folder.clone().unwrap_or(target);
-    for size in &arguments.size {
+    for size in &arguments.sizes() {
         let world = World::of_size(&folder, &tools, size)?;
         compare(&arguments, &world, &rows::OF_SIZE, &results)?;
         if arguments.wants("memory") {
