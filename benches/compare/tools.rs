@@ -82,5 +82,6 @@ fn version(command: &[&str]) -> Result<String, Failure> {
         let number = line.split(' ').next().unwrap_or_default();
         return Ok(format!("sqlite3 {number}"));
     }
-    Ok(line.to_owned())
+    // Debian's GNU time does not know its own.
+    Ok(line.trim_end_matches(" UNKNOWN").to_owned())
 }
