@@ -83,7 +83,8 @@ fn prepare(cli: &Cli) -> Result<(Config, tokio::runtime::Runtime)> {
     let config = Config::resolve(&given(cli), &|name| std::env::var(name).ok())?;
     logging::start(&config.log_dir, cli.global.verbose);
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+        // What takes long is on this thread, on SQLite's own, or on one of its own beside them.
+        .worker_threads(1)
         .enable_all()
         .build()
         .map_err(Error::io("start", Path::new("the runtime")))?;

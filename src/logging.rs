@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use tracing_appender::rolling::{RollingFileAppender, Rotation};
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::storage;
 
@@ -28,9 +28,10 @@ pub fn start(folder: &Path, verbose: bool) {
         LevelFilter::WARN
     };
     let ours = |level: LevelFilter, outcome: LevelFilter| {
-        EnvFilter::new(format!(
-            "off,safestep={level},{OUTCOME}={outcome},{WATCH}=info"
-        ))
+        Targets::new()
+            .with_target("safestep", level)
+            .with_target(OUTCOME, outcome)
+            .with_target(WATCH, LevelFilter::INFO)
     };
     let stderr = fmt::layer()
         .with_writer(io::stderr)

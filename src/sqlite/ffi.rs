@@ -70,8 +70,9 @@ impl<'c> Raw<'c> {
         state == sys::SQLITE_TXN_WRITE
     }
 
-    /// Compiles the first statement of `sql`; returns it (none for blanks and comments) and the bytes consumed.
-    pub(super) fn prepare(&self, sql: &str) -> Outcome<(Option<Statement<'_>>, usize)> {
+    /// Compiles the first statement of `sql`; returns it (none for blanks and comments) and the bytes consumed. Of a text
+    /// that does not end with a NUL SQLite makes a copy first, of all of it for each statement.
+    pub(super) fn prepare(&self, sql: &[u8]) -> Outcome<(Option<Statement<'_>>, usize)> {
         let length = c_int::try_from(sql.len()).map_err(|_| SqliteFailure {
             code: sys::SQLITE_TOOBIG,
             message: "the SQL is larger than 2 GiB".into(),

@@ -153,6 +153,8 @@ impl ScriptDone {
 #[derive(Debug)]
 pub struct Walk<'s> {
     sql: &'s str,
+    /// The same with a NUL at its end.
+    terminated: Vec<u8>,
     start: usize,
     count: usize,
 }
@@ -177,6 +179,7 @@ impl<'s> Walk<'s> {
     pub fn new(sql: &'s str) -> Self {
         Self {
             sql,
+            terminated: [sql.as_bytes(), b"\0"].concat(),
             start: 0,
             count: 0,
         }
@@ -254,7 +257,7 @@ impl<'s> Walk<'s> {
             let (sql, start) = (self.sql, self.start);
             let rest = &sql[start..];
             let place = |failure, offset| locate(sql, start, offset, self.count + 1, failure);
-            let (statement, consumed) = match raw.prepare(rest) {
+            let (statement, consumed) = match raw.prepare(&self.terminated[start..]) {
                 Ok(prepared) => prepared,
                 Err(failure) => {
                     let failed = place(failure, raw.error_offset());

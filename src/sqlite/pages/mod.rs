@@ -166,7 +166,9 @@ impl Pages for LivePages<'_> {
 }
 
 fn prepare<'h>(raw: &'h Raw<'_>, sql: &str) -> Result<Statement<'h>> {
-    let (statement, _) = raw.prepare(sql).map_err(Error::sqlite("reach the pages"))?;
+    let (statement, _) = raw
+        .prepare(sql.as_bytes())
+        .map_err(Error::sqlite("reach the pages"))?;
     statement.ok_or_else(|| {
         Error::sqlite("reach the pages")(SqliteFailure {
             code: 0,
