@@ -193,6 +193,7 @@ impl Run<'_> {
                 return Ok(decision);
             }
         }
+        self.context.monitor.step("enum values");
         let survey = self.survey(connection).await?;
         if !survey.unknown.is_empty() {
             return Err(Error::UnknownEnumValues {

@@ -19,7 +19,8 @@ const LINE: Duration = Duration::from_secs(5);
 const WAITING: &str = "{spinner} {wide_msg}";
 const MEASURED: &str = "{spinner} {percent:>3} % {bar:12} {wide_msg}";
 const PERCENT: u64 = 100;
-/// Phases that a job with nothing to do goes through; they are not worth a line in the log.
+/// Phases that a job with nothing to do goes through; they are not worth a line in the log, nor a thread that draws before
+/// there is a step of them.
 const QUIET: [&str; 2] = ["files", "look"];
 
 /// Tells of a job on standard error. The job's own threads only leave word of where it is; another one draws.
@@ -78,7 +79,7 @@ impl Progress {
         }
     }
 
-    /// Starts the thread that draws, with the first phase.
+    /// Starts the thread that draws, with the first phase or step that may last.
     fn start(&self) {
         let mut teller = lock(&self.teller);
         if teller.is_some() {
@@ -171,15 +172,17 @@ impl Monitor for Progress {
             tracing::debug!("phase: {phase}");
         } else {
             tracing::info!("phase: {phase}");
+            self.start();
         }
-        self.start();
     }
 
     fn step(&self, words: &str) {
+        self.start();
         self.change(|shown| shown.step(words));
     }
 
     fn progress(&self, done: u64, total: u64) {
+        self.start();
         self.change(|shown| shown.progress(done, total));
     }
 

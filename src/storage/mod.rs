@@ -197,9 +197,15 @@ fn regular(file: File) -> io::Result<File> {
 
 /// Reads a file that must not be larger than `limit_bytes`.
 pub fn read_bounded(path: &Path, limit_bytes: u64) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    open(path)?
-        .take(limit_bytes + 1)
+    let file = open(path)?;
+    let expected = file
+        .metadata()
+        .map_err(Error::io("look at", path))?
+        .len()
+        .min(limit_bytes);
+    // One byte more than there should be, or reading would grow the buffer to see that there is none.
+    let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or(0) + 1);
+    file.take(limit_bytes + 1)
         .read_to_end(&mut bytes)
         .map_err(Error::io("read", path))?;
     if bytes.len() as u64 > limit_bytes {
