@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use super::early::Early;
 use super::keep;
 use super::recover::recover;
 use super::report::Report;
 use super::run::{Before, Run};
-use super::task::{Goal, Stamp, Task};
+use super::task::{Decision, Goal, Stamp, Task};
 use super::work::{Changed, Work};
 use super::{Context, draft};
 use crate::catalog::{JobKind, JobRecord, Outcome};
@@ -107,7 +108,7 @@ async fn go(run: &mut Run<'_>) -> Result<()> {
     for exclusive in [looked, !looked] {
         match change(run, exclusive).await? {
             Attempt::WrongLock => {}
-            Attempt::NothingToDo | Attempt::Changed(()) => return Ok(()),
+            Attempt::NothingToDo | Attempt::Go(()) => return Ok(()),
         }
     }
     Err(Error::Locked {
@@ -122,7 +123,7 @@ enum Attempt<T> {
     /// The plan needs the other kind of lock; nothing was done.
     WrongLock,
     NothingToDo,
-    Changed(T),
+    Go(T),
 }
 
 struct Look {
@@ -161,30 +162,35 @@ async fn look_through(run: &mut Run<'_>, connection: &mut Connection) -> Result<
 /// The part under the write lock.
 async fn change(run: &mut Run<'_>, exclusive: bool) -> Result<Attempt<()>> {
     let context = run.context;
+    let early = if exclusive {
+        None
+    } else {
+        Early::take(run).await?
+    };
     run.phase("lock");
     let access = if exclusive {
         Access::Exclusive
     } else {
         Access::ReadWrite
     };
-    let mut live = Connection::open(context.database(), access, context.interrupt).await?;
     let kind = if exclusive {
         Begin::Exclusive
     } else {
         Begin::Immediate
     };
-    sqlite::begin(
-        &mut live,
-        kind,
-        context.deadline(),
-        context.interrupt,
-        context.wait_notice(),
-    )
-    .await?;
+    let mut live = match lock(&context, access, kind).await {
+        Ok(live) => live,
+        Err(error) => {
+            if let Some(early) = early {
+                run.report.note("early snapshot", early.discard().await);
+            }
+            return Err(error);
+        }
+    };
     fault::reach(Point::LockBegun);
     run.report.locked();
     run.phase("inventory");
-    let changed = change_locked(run, &mut live, exclusive).await;
+    let changed = change_locked(run, &mut live, early, exclusive).await;
     let rolled_back = sqlite::rollback(&mut live).await;
     run.report.note("roll back", rolled_back);
     // What is exclusive is given up by closing it.
@@ -196,19 +202,78 @@ async fn change(run: &mut Run<'_>, exclusive: bool) -> Result<Attempt<()>> {
     match changed? {
         Attempt::WrongLock => Ok(Attempt::WrongLock),
         Attempt::NothingToDo => Ok(Attempt::NothingToDo),
-        Attempt::Changed(changed) => finish(run, changed).await.map(Attempt::Changed),
+        Attempt::Go(changed) => finish(run, changed).await.map(Attempt::Go),
     }
+}
+
+async fn lock(context: &Context<'_>, access: Access, kind: Begin) -> Result<Connection> {
+    let mut live = Connection::open(context.database(), access, context.interrupt).await?;
+    sqlite::begin(
+        &mut live,
+        kind,
+        context.deadline(),
+        context.interrupt,
+        context.wait_notice(),
+    )
+    .await?;
+    Ok(live)
 }
 
 async fn change_locked(
     run: &mut Run<'_>,
     live: &mut Connection,
+    early: Option<Early>,
     exclusive: bool,
 ) -> Result<Attempt<Changed>> {
+    let early = match early {
+        Some(early) => early.if_current().await?,
+        None => None,
+    };
+    let ready = match prepare(run, live, exclusive, early.is_some()).await {
+        Ok(Attempt::Go(ready)) => ready,
+        other => {
+            if let Some(early) = early {
+                run.report.note("early snapshot", early.discard().await);
+            }
+            return other.map(|attempt| match attempt {
+                Attempt::WrongLock => Attempt::WrongLock,
+                Attempt::NothingToDo | Attempt::Go(_) => Attempt::NothingToDo,
+            });
+        }
+    };
+    let (migrations, catalog) = (run.migrations.clone(), run.context.catalog());
+    let work = Work {
+        plan: &ready.decision.plan(&migrations),
+        from: &ready.decision.from_name,
+        before: ready.before,
+        facts: &ready.facts,
+        catalog: &catalog,
+    };
+    let changed = if exclusive {
+        work.non_transactional(run, live).await
+    } else {
+        work.transactional(run, live, early).await
+    };
+    changed.map(Attempt::Go)
+}
+
+/// What is known under the lock before anything is copied or changed.
+struct Ready {
+    facts: FileFacts,
+    decision: Decision,
+    before: Before,
+}
+
+async fn prepare(
+    run: &mut Run<'_>,
+    live: &mut Connection,
+    exclusive: bool,
+    is_copied: bool,
+) -> Result<Attempt<Ready>> {
     let context = run.context;
     let facts = FileFacts::read(live).await?;
     run.report.database_bytes = Some(facts.size_bytes());
-    let decision = run.decide(live).await?;
+    let mut decision = run.decide(live).await?;
     if decision.done {
         run.conclude(decision);
         return Ok(Attempt::NothingToDo);
@@ -219,25 +284,18 @@ async fn change_locked(
     if plan.is_non_transactional() != exclusive {
         return Ok(Attempt::WrongLock);
     }
-    run.report.warnings.extend(decision.notes);
-    let catalog = context.catalog();
-    catalog.prepare()?;
-    snapshot::require_room(&catalog, context.database(), &facts)?;
-    let before = Before::take(live).await?;
-    let work = Work {
-        plan: &plan,
-        from: &decision.from_name,
-        before,
-        facts: &facts,
-        catalog: &catalog,
-    };
-    if exclusive {
-        work.non_transactional(run, live)
-            .await
-            .map(Attempt::Changed)
-    } else {
-        work.transactional(run, live).await.map(Attempt::Changed)
+    run.report.warnings.append(&mut decision.notes);
+    if !is_copied {
+        let catalog = context.catalog();
+        catalog.prepare()?;
+        snapshot::require_room(&catalog, context.database(), &facts)?;
     }
+    let before = Before::take(live).await?;
+    Ok(Attempt::Go(Ready {
+        facts,
+        decision,
+        before,
+    }))
 }
 
 /// Writes the outcome, waits for the archive, and prunes.

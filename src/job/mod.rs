@@ -10,6 +10,7 @@ mod backup;
 mod changed;
 mod clock;
 mod draft;
+mod early;
 mod keep;
 mod migrate;
 mod recover;

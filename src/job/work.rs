@@ -1,6 +1,7 @@
 //! What happens under the write lock: snapshot, record, change, and the way back.
 
 use super::Context;
+use super::early::Early;
 use super::keep::Keeping;
 use super::run::{Before, Run};
 use crate::catalog::{Catalog, JobKind, JobRecord, Purpose, discard_database};
@@ -38,24 +39,16 @@ impl Work<'_> {
         mut self,
         run: &mut Run<'_>,
         live: &mut Connection,
+        early: Option<Early>,
     ) -> Result<Changed> {
         let context = run.context;
-        run.phase("snapshot");
-        let mut reader =
-            Connection::open(context.database(), Access::ReadOnly, context.interrupt).await?;
-        let surveyed = self.before.survey_beside(run);
-        let examine = match context.settings.verify {
-            Depth::Quick => Examine::LiveBeside,
-            Depth::Full => Examine::Copy(Depth::Full),
-        };
-        let snapshot = self.snapshot(run, &mut reader, examine).await?;
-        match surveyed.finish(context.interrupt).await {
-            Ok(surveys) => self.before.add_enums(surveys),
-            Err(error) => {
-                let _ = discard_database(&snapshot.path());
-                return Err(error);
+        let (snapshot, mut reader) = match early {
+            Some(early) => {
+                self.before.add_enums(early.enums);
+                (early.snapshot, early.reader)
             }
-        }
+            None => self.snapshot_now(run).await?,
+        };
         let version = data_version(&mut reader).await?;
         let (record, keeping) = self.open_record(&snapshot, JobKind::Transactional)?;
         let result = self.in_transaction(run, live, &snapshot).await;
@@ -87,6 +80,28 @@ impl Work<'_> {
             keeping,
             failure,
         })
+    }
+
+    /// Under the lock that `live` holds, through a second connection; the enum columns are looked at meanwhile.
+    async fn snapshot_now(&mut self, run: &mut Run<'_>) -> Result<(Snapshot, Connection)> {
+        let context = run.context;
+        run.phase("snapshot");
+        let mut reader =
+            Connection::open(context.database(), Access::ReadOnly, context.interrupt).await?;
+        let surveyed = self.before.survey_beside(run);
+        let examine = match context.settings.verify {
+            Depth::Quick => Examine::LiveBeside,
+            Depth::Full => Examine::Copy(Depth::Full),
+        };
+        let snapshot = self.snapshot(run, &mut reader, examine).await?;
+        match surveyed.finish(context.interrupt).await {
+            Ok(surveys) => self.before.add_enums(surveys),
+            Err(error) => {
+                let _ = discard_database(&snapshot.path());
+                return Err(error);
+            }
+        }
+        Ok((snapshot, reader))
     }
 
     async fn in_transaction(

@@ -181,8 +181,9 @@ mod tests {
             &mut |pages| {
                 let bytes = (pages - 1) as usize * page_size as usize;
                 let mut part = vec![0; bytes];
-                std::fs::File::open(&copied)
-                    .and_then(|file| file.read_exact_at(&mut part, u64::from(page_size)))
+                storage::open(&copied)
+                    .expect("it opens")
+                    .read_exact_at(&mut part, u64::from(page_size))
                     .expect("they are there");
                 seen.push(part);
             },
