@@ -12,6 +12,7 @@ use sqlx::{AssertSqlSafe, Row};
 
 use crate::error::{Error, Problem, Result, toml_words};
 use crate::fault::{self, Point};
+use crate::grammar::literal;
 use crate::schema::Schema;
 use crate::sqlite::{Connection, failure_of, quoted};
 use crate::storage;
@@ -137,7 +138,7 @@ impl EnumMap {
     /// Whether a survey would find anything, in one query that stops at the first wrong value of a table. Where a table is
     /// large that would take as long as reading it, and so it is not looked at.
     pub async fn glance(&self, connection: &mut Connection) -> Result<Glance> {
-        let there = columns_there(connection).await?;
+        let there = columns_there(connection, &self.columns).await?;
         let mut tables: BTreeMap<&str, Vec<&EnumColumn>> = BTreeMap::new();
         for column in &self.columns {
             if there.contains(&(column.table.clone(), column.column.clone())) {
@@ -202,11 +203,22 @@ pub struct Glance {
     pub large: Vec<String>,
 }
 
-/// The columns of all tables.
-async fn columns_there(connection: &mut Connection) -> Result<BTreeSet<(String, String)>> {
-    let sql = "SELECT m.name, c.name FROM sqlite_schema AS m JOIN pragma_table_xinfo(m.name, 'main') AS c \
-               WHERE m.type = 'table' AND m.sql NOT LIKE 'CREATE VIRTUAL%'";
-    let rows = connection.rows("read the schema", sql).await?;
+/// Those of the columns that the database has.
+async fn columns_there(
+    connection: &mut Connection,
+    wanted: &[EnumColumn],
+) -> Result<BTreeSet<(String, String)>> {
+    let list = |names: BTreeSet<&String>| {
+        let names: Vec<String> = names.into_iter().map(|name| literal(name)).collect();
+        names.join(", ")
+    };
+    let sql = format!(
+        "SELECT m.name, c.name FROM sqlite_schema AS m JOIN pragma_table_xinfo(m.name, 'main') AS c \
+         WHERE m.type = 'table' AND m.sql NOT LIKE 'CREATE VIRTUAL%' AND m.name IN ({}) AND c.name IN ({})",
+        list(wanted.iter().map(|column| &column.table).collect()),
+        list(wanted.iter().map(|column| &column.column).collect()),
+    );
+    let rows = connection.rows("read the schema", &sql).await?;
     rows.iter()
         .map(|row| Ok((row.try_get_unchecked(0)?, row.try_get_unchecked(1)?)))
         .collect::<std::result::Result<_, sqlx::Error>>()
@@ -218,9 +230,8 @@ fn is_wrong_sql(table: &str, columns: &[&EnumColumn]) -> String {
     let conditions: Vec<String> = columns.iter().map(|column| column.is_wrong()).collect();
     let name = quoted(table);
     format!(
-        "CASE WHEN (SELECT count(*) FROM (SELECT 1 FROM {name} LIMIT {})) <= {GLANCE_ROWS} \
+        "CASE WHEN NOT EXISTS (SELECT 1 FROM {name} LIMIT 1 OFFSET {GLANCE_ROWS}) \
          THEN EXISTS (SELECT 1 FROM {name} WHERE {}) END",
-        GLANCE_ROWS + 1,
         conditions.join(" OR ")
     )
 }

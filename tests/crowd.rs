@@ -15,7 +15,12 @@ mod throng;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{Connection, Executor};
 
 use members::{Member, acknowledged, assert_names};
 use support::evidence::Evidence;
@@ -301,4 +306,57 @@ fn sigterm_ends_the_wait_for_a_lock() {
     );
     assert_eq!(run.json()["error"]["code"], "interrupted");
     holder.end();
+}
+
+/// The phases of a job's report that copy the database, and whether writers waited for them.
+fn copies(document: &Value) -> Vec<bool> {
+    let phases = document["phases"].as_array().unwrap();
+    phases
+        .iter()
+        .filter(|phase| phase["name"] == "snapshot")
+        .map(|phase| phase["blocking"].as_bool().unwrap())
+        .collect()
+}
+
+#[test]
+fn in_wal_mode_nobody_waits_for_the_copy_where_nobody_writes() {
+    let sandbox = Sandbox::at("003");
+    let document = support::run(&sandbox, &["downgrade", "002"]);
+    assert_eq!(copies(&document), [true]);
+    sandbox.use_wal();
+    let document = support::run(&sandbox, &["run"]);
+    assert_eq!(copies(&document), [false]);
+    assert_eq!(sandbox.query("PRAGMA journal_mode"), ["wal"]);
+}
+
+#[test]
+fn what_is_committed_between_the_copy_and_the_lock_is_in_the_backup_and_in_the_result() {
+    let sandbox = Sandbox::at("003");
+    sandbox.use_wal();
+    let url = format!("sqlite:{}", sandbox.database().display());
+    let job = support::block_on(async {
+        let mut app = SqliteConnection::connect(&url).await.unwrap();
+        app.execute("BEGIN IMMEDIATE; INSERT INTO pipelines VALUES ('late', 0, NULL, 0, 0, 0, 0)")
+            .await
+            .unwrap();
+        let mut job = sandbox.spawn(&["run", "--output", "json"]);
+        let said = BufReader::new(job.stderr.take().unwrap()).lines();
+        let waits = said
+            .map_while(Result::ok)
+            .any(|line| line.contains("waiting for the database"));
+        assert!(waits, "the job did not wait");
+        app.execute("COMMIT").await.unwrap();
+        app.close().await.unwrap();
+        job
+    });
+    let document = Run::of(&job.wait_with_output().unwrap())
+        .expect_code(0)
+        .json();
+    assert_eq!(copies(&document), [false, true]);
+    assert_eq!(sandbox.current(), "008");
+    let late = "SELECT count(*) FROM pipelines WHERE pipeline_name = 'late'";
+    assert_eq!(sandbox.query(late), ["1"]);
+    let [archive] = sandbox.archives().try_into().unwrap();
+    let unpacked = sandbox.unpack(&archive, "unpacked");
+    assert_eq!(support::query(&unpacked.join("fastflow.db"), late), ["1"]);
 }

@@ -173,13 +173,14 @@ impl Catalog {
     }
 
     /// Compresses a raw snapshot into its archive, reads the archive back and gives it its name. The raw file stays
-    /// for whoever may still have to restore from it.
+    /// for whoever may still have to restore from it. The name is given when `allowed` says so.
     pub fn archive(
         &self,
         slot: &Slot,
         manifest: &Manifest,
         interrupt: &Interrupt,
         monitor: &dyn Monitor,
+        allowed: impl FnOnce() -> Result<()>,
     ) -> Result<Backup> {
         let (draft, raw) = (slot.draft(), slot.snapshot());
         storage::remove(&draft)?;
@@ -192,7 +193,8 @@ impl Catalog {
         };
         let half = |before| Half { monitor, before };
         let written = archive::write(&draft, contents, slot.compression, interrupt, &half(0))
-            .and_then(|()| verify(&draft, manifest, interrupt, &half(1)));
+            .and_then(|()| verify(&draft, manifest, interrupt, &half(1)))
+            .and_then(|()| allowed());
         if let Err(error) = written {
             storage::remove(&draft)?;
             return Err(error);

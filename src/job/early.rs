@@ -3,6 +3,7 @@
 //! which `PRAGMA data_version` tells under the write lock (<https://www.sqlite.org/pragma.html#pragma_data_version>).
 //! Otherwise it is thrown away, and another one is taken under the lock.
 
+use super::keep::Keeping;
 use super::run::Run;
 use super::task::Decision;
 use crate::catalog::{Purpose, discard_database};
@@ -18,6 +19,8 @@ use crate::verify::Inventory;
 pub(super) struct Early {
     pub(super) snapshot: Snapshot,
     pub(super) enums: Surveys,
+    /// Its archive in the making.
+    pub(super) keeping: Keeping,
     pub(super) reader: Connection,
     version: i64,
 }
@@ -34,7 +37,7 @@ impl Early {
         };
         let copied = copy(run, &mut reader).await;
         let ended = sqlite::rollback(&mut reader).await;
-        let (snapshot, enums, version) = match copied {
+        let (copied, version) = match copied {
             Ok(Some(copied)) => copied,
             Ok(None) => return reader.close().await.map(|()| None),
             Err(error) => {
@@ -42,9 +45,15 @@ impl Early {
                 return Err(error);
             }
         };
+        let Copied {
+            snapshot,
+            enums,
+            keeping,
+        } = copied;
         let early = Self {
             snapshot,
             enums,
+            keeping,
             reader,
             version,
         };
@@ -69,15 +78,19 @@ impl Early {
 
     /// Removes the copy.
     pub(super) async fn discard(self) -> Result<()> {
+        self.keeping.give_up().await;
         discard_database(&self.snapshot.path())?;
         self.reader.close().await
     }
 }
 
-async fn copy(
-    run: &mut Run<'_>,
-    reader: &mut Connection,
-) -> Result<Option<(Snapshot, Surveys, i64)>> {
+struct Copied {
+    snapshot: Snapshot,
+    enums: Surveys,
+    keeping: Keeping,
+}
+
+async fn copy(run: &mut Run<'_>, reader: &mut Connection) -> Result<Option<(Copied, i64)>> {
     let context = run.context;
     let Some((facts, decision, inventory)) = look(run, reader).await? else {
         return Ok(None);
@@ -97,16 +110,45 @@ async fn copy(
         from: decision.from_name,
         to: version_name(to),
         rows: inventory.rows.clone(),
-        examine: Examine::Copy(context.settings.verify),
+        examine: Examine::Nothing,
     };
     let snapshot = snapshot::take(reader, request, context.surroundings()).await?;
-    match survey(run, &snapshot, &inventory).await {
-        Ok(enums) => Ok(Some((snapshot, enums, version))),
+    let keeping = Keeping::start(&catalog, &snapshot);
+    match look_through(run, &snapshot, &inventory).await {
+        Ok(enums) => {
+            let copied = Copied {
+                snapshot,
+                enums,
+                keeping,
+            };
+            Ok(Some((copied, version)))
+        }
         Err(error) => {
+            keeping.give_up().await;
             discard_database(&snapshot.path())?;
             Err(error)
         }
     }
+}
+
+/// Checks the copy, and looks at its enum columns meanwhile.
+async fn look_through(
+    run: &Run<'_>,
+    snapshot: &Snapshot,
+    inventory: &Inventory,
+) -> Result<Surveys> {
+    let context = run.context;
+    context.monitor.step("check of the copy");
+    let (sound, surveys) = tokio::join!(
+        snapshot::require_sound(
+            snapshot,
+            context.database(),
+            context.settings.verify,
+            context.interrupt,
+        ),
+        survey(run, snapshot, inventory),
+    );
+    sound.and(surveys)
 }
 
 /// Begins to read, and pins the state.

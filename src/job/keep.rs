@@ -1,6 +1,8 @@
 //! Turning the raw snapshot into a backup while the job goes on.
 
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
 
 use super::Context;
 use super::report::{BackupSummary, Report};
@@ -13,11 +15,15 @@ use crate::monitor::{Gauge, Monitor};
 use crate::snapshot::Snapshot;
 use crate::sqlite::Interrupt;
 
+/// How often a finished archive that has no name yet looks whether it is given up.
+const LOOK: Duration = Duration::from_millis(50);
+
 /// A snapshot that is being archived on another thread. After a signal it is given up: the raw snapshot stays and the next
 /// job archives it.
 pub(super) struct Keeping {
     work: Beside<Kept>,
     gauge: Arc<Gauge>,
+    allow: Sender<()>,
 }
 
 /// The work that is done on another thread.
@@ -31,8 +37,7 @@ pub(super) struct Kept {
 }
 
 impl Keeping {
-    /// Starts beside a migration, which goes first. A job that fails again and again on the same state finds its first
-    /// snapshot and makes no second archive.
+    /// Starts beside a migration, which goes first. The archive has no name before it is [allowed](Self::allow).
     pub(super) fn start(catalog: &Catalog, snapshot: &Snapshot) -> Self {
         Self::spawn(catalog, snapshot, |snapshot, keep| {
             archive::at_low_priority(keep)
@@ -42,7 +47,7 @@ impl Keeping {
 
     /// As [`Self::start`], where there is nothing beside it.
     pub(super) fn start_alone(catalog: &Catalog, snapshot: &Snapshot) -> Self {
-        Self::spawn(catalog, snapshot, |_, keep| keep())
+        Self::spawn(catalog, snapshot, |_, keep| keep()).allow()
     }
 
     fn spawn(
@@ -51,30 +56,65 @@ impl Keeping {
         how: fn(&Snapshot, Keep<'_>) -> Result<Kept>,
     ) -> Self {
         let gauge = Arc::new(Gauge::default());
+        let (allow, allowed) = channel();
         let (catalog, snapshot, heard) = (catalog.clone(), snapshot.clone(), gauge.clone());
         let work = Beside::start_blocking(move |stop| {
+            let (catalog, heard) = (&catalog, heard.as_ref());
             let (slot, manifest) = (&snapshot.slot, &snapshot.manifest);
+            let allowed = move || wait_for(&allowed, stop);
             how(
                 &snapshot,
-                Box::new(|| keep(&catalog, slot, manifest, stop, heard.as_ref())),
+                Box::new(move || keep(catalog, slot, manifest, stop, heard, allowed)),
             )
         });
-        Self { work, gauge }
+        Self { work, gauge, allow }
+    }
+
+    /// The snapshot is one that may be kept.
+    pub(super) fn allow(self) -> Self {
+        // Where nobody listens any more, the work has ended already.
+        let _ = self.allow.send(());
+        self
+    }
+
+    /// Stops, and waits until nothing of it is left.
+    pub(super) async fn give_up(self) {
+        let Self { work, allow, .. } = self;
+        drop(allow);
+        let stopped = Interrupt::default();
+        stopped.raise(rustix::process::Signal::TERM.as_raw());
+        let _ = work.finish(&stopped).await;
     }
 
     async fn finish(self, signal: &Interrupt, monitor: &dyn Monitor) -> Result<Kept> {
-        let Self { work, gauge } = self;
+        let Self { work, gauge, .. } = self;
         work.finish_watched(signal, || gauge.tell(monitor)).await
     }
 }
 
-/// Archives the raw snapshot of `slot`, where no backup of the same content is there and readable.
+fn wait_for(allowed: &Receiver<()>, stop: &Interrupt) -> Result<()> {
+    loop {
+        match allowed.recv_timeout(LOOK) {
+            Ok(()) => return Ok(()),
+            Err(RecvTimeoutError::Timeout) => stop.check()?,
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(Error::Interrupted {
+                    signal: rustix::process::Signal::TERM.as_raw(),
+                });
+            }
+        }
+    }
+}
+
+/// Archives the raw snapshot of `slot`, where no backup of the same content is there and readable: a job that fails again and
+/// again on the same state finds its first one and makes no second.
 pub(super) fn keep(
     catalog: &Catalog,
     slot: &Slot,
     manifest: &Manifest,
     interrupt: &Interrupt,
     monitor: &dyn Monitor,
+    allowed: impl FnOnce() -> Result<()>,
 ) -> Result<Kept> {
     if let Some(twin) = catalog.twin_of(manifest)?
         && catalog::verify(&twin.path, &twin.manifest, interrupt, monitor).is_ok()
@@ -85,7 +125,7 @@ pub(super) fn keep(
             reused: true,
         });
     }
-    let backup = catalog.archive(slot, manifest, interrupt, monitor)?;
+    let backup = catalog.archive(slot, manifest, interrupt, monitor, allowed)?;
     Ok(Kept {
         backup,
         reused: false,

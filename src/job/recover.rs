@@ -284,6 +284,7 @@ fn finish_archive(context: &Context<'_>, mut record: JobRecord, report: &mut Rep
             &record.manifest,
             context.interrupt,
             context.monitor,
+            || Ok(()),
         )?;
         let words = if kept.reused {
             let id = kept.backup.manifest.id;

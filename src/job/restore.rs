@@ -322,7 +322,7 @@ pub(super) async fn put_over(
     let record = catalog.new_record(&safety.slot, JobKind::Restore, &safety.manifest);
     record.write(&safety.slot.record())?;
     fault::reach(Point::RecordWritten);
-    let keeping = Keeping::start(&catalog, &safety);
+    let keeping = Keeping::start(&catalog, &safety).allow();
     context.interrupt.shield();
     report.begin(context.monitor, "restore");
     let restored = if in_transaction {

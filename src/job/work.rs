@@ -42,15 +42,18 @@ impl Work<'_> {
         early: Option<Early>,
     ) -> Result<Changed> {
         let context = run.context;
-        let (snapshot, mut reader) = match early {
+        let (snapshot, mut reader, keeping) = match early {
             Some(early) => {
                 self.before.add_enums(early.enums);
-                (early.snapshot, early.reader)
+                (early.snapshot, early.reader, Some(early.keeping))
             }
-            None => self.snapshot_now(run).await?,
+            None => {
+                let (snapshot, reader) = self.snapshot_now(run).await?;
+                (snapshot, reader, None)
+            }
         };
         let version = data_version(&mut reader).await?;
-        let (record, keeping) = self.open_record(&snapshot, JobKind::Transactional)?;
+        let (record, keeping) = self.open_record(&snapshot, JobKind::Transactional, keeping)?;
         let result = self.in_transaction(run, live, &snapshot).await;
         let failure = match result {
             Ok(()) => None,
@@ -135,7 +138,7 @@ impl Work<'_> {
         run.phase("snapshot");
         let examine = Examine::Copy(context.settings.verify);
         let snapshot = self.snapshot(run, live, examine).await?;
-        let (record, keeping) = self.open_record(&snapshot, JobKind::NonTransactional)?;
+        let (record, keeping) = self.open_record(&snapshot, JobKind::NonTransactional, None)?;
         let result = self.outside_transaction(run, live, &snapshot).await;
         let failure = match result {
             Ok(()) => None,
@@ -250,14 +253,20 @@ impl Work<'_> {
         snapshot::take(source, request, context.surroundings()).await
     }
 
-    /// From here on the database may change: the record is durable, and compression goes on beside.
-    fn open_record(&self, snapshot: &Snapshot, kind: JobKind) -> Result<(JobRecord, Keeping)> {
+    /// From here on the database may change: the record is durable. The archive is made beside.
+    fn open_record(
+        &self,
+        snapshot: &Snapshot,
+        kind: JobKind,
+        keeping: Option<Keeping>,
+    ) -> Result<(JobRecord, Keeping)> {
         let record = self
             .catalog
             .new_record(&snapshot.slot, kind, &snapshot.manifest);
         record.write(&snapshot.slot.record())?;
         fault::reach(Point::RecordWritten);
-        Ok((record, Keeping::start(self.catalog, snapshot)))
+        let keeping = keeping.unwrap_or_else(|| Keeping::start(self.catalog, snapshot));
+        Ok((record, keeping.allow()))
     }
 }
 

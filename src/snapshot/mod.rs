@@ -49,7 +49,7 @@ pub enum Examine {
     LiveBeside,
     /// The copy is checked when it is complete, so deeply.
     Copy(Depth),
-    /// Not at all: what a restore is about to replace is kept even if it is damaged.
+    /// Not here: what a restore is about to replace is kept even if it is damaged, or [`require_sound`] is still to come.
     Nothing,
 }
 
@@ -218,6 +218,26 @@ fn require_whole(path: &Path, request: &Request<'_>) -> Result<Layout> {
         return Err(corrupt(request, vec![words]));
     }
     Ok(layout)
+}
+
+/// Refuses a snapshot whose content is no sound database.
+///
+/// # Errors
+/// [`Error::Corrupt`], of the database that it was taken of.
+pub async fn require_sound(
+    snapshot: &Snapshot,
+    database: &Path,
+    depth: Depth,
+    interrupt: &Interrupt,
+) -> Result<()> {
+    let findings = check(snapshot.path(), depth, interrupt.clone()).await?;
+    if findings.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Corrupt {
+        path: database.to_path_buf(),
+        findings,
+    })
 }
 
 /// What is wrong with a database, read through a connection of its own.
