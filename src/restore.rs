@@ -22,6 +22,9 @@ use crate::sqlite::{
 };
 use crate::storage::{self, Ownership};
 
+/// Pages that may come back into memory at once; of the usual size 16 MiB.
+const PAGES_IN_MEMORY: u64 = 4096;
+
 /// How the database came to be as before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -82,10 +85,11 @@ impl Restorer<'_> {
         self.monitor
             .step("roll back, and compare with the snapshot");
         let expected = self.expected;
-        if live.in_transaction().await? {
+        if live.in_transaction().await? && self.fits_into_memory(live).await? {
             let back = format!("ROLLBACK TO {savepoint}");
             live.run("roll back to the savepoint", &back).await?;
         } else {
+            sqlite::rollback(live).await?;
             sqlite::begin(live, Begin::Immediate, self.deadline, self.interrupt, || ()).await?;
             if data_version(watcher).await? != version {
                 return self.others_wrote_since(live, expected).await;
@@ -99,6 +103,12 @@ impl Restorer<'_> {
             return Ok(proof(Method::RolledBack, expected, found, None));
         }
         self.put_back_in_transaction(live).await
+    }
+
+    /// In WAL mode ROLLBACK TO brings every page that was written back into memory; after ROLLBACK the lock has to be taken
+    /// again, and somebody else may be faster.
+    async fn fits_into_memory(&self, live: &mut Connection) -> Result<bool> {
+        Ok(self.journal_mode != "wal" || live.pages_written().await? <= PAGES_IN_MEMORY)
     }
 
     async fn others_wrote_since(

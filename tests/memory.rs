@@ -81,16 +81,19 @@ fn every_kind_of_archive_is_made_and_restored_in_the_same_memory() {
 
 #[test]
 fn a_migration_that_rewrites_everything_and_fails_is_undone_in_little_memory() {
-    let sandbox = large("008");
-    sandbox.add_migration(
-        "009_rewrite",
-        "UPDATE bulk SET content = zeroblob(15999);\nSELECT nonsense;\n",
-    );
-    run_limited(&sandbox, "run").expect_code(5);
-    assert_eq!(
-        sandbox.query("SELECT DISTINCT length(content) FROM bulk"),
-        ["16000"]
-    );
+    for mode in ["delete", "wal"] {
+        let sandbox = large("008");
+        sandbox.query(&format!("PRAGMA journal_mode = {mode}"));
+        sandbox.add_migration(
+            "009_rewrite",
+            "UPDATE bulk SET content = zeroblob(15999);\nSELECT nonsense;\n",
+        );
+        run_limited(&sandbox, "run").expect_code(5);
+        assert_eq!(
+            sandbox.query("SELECT DISTINCT length(content) FROM bulk"),
+            ["16000"]
+        );
+    }
 }
 
 #[test]

@@ -42,15 +42,12 @@ impl Work<'_> {
         early: Option<Early>,
     ) -> Result<Changed> {
         let context = run.context;
-        let (snapshot, mut reader, keeping) = match early {
-            Some(early) => {
-                self.before.add_enums(early.enums);
-                (early.snapshot, early.reader, Some(early.keeping))
-            }
-            None => {
-                let (snapshot, reader) = self.snapshot_now(run).await?;
-                (snapshot, reader, None)
-            }
+        let (snapshot, mut reader, keeping) = if let Some(early) = early {
+            self.before.add_enums(early.enums);
+            (early.snapshot, early.reader, Some(early.keeping))
+        } else {
+            let (snapshot, reader) = self.snapshot_now(run).await?;
+            (snapshot, reader, None)
         };
         let version = data_version(&mut reader).await?;
         let (record, keeping) = self.open_record(&snapshot, JobKind::Transactional, keeping)?;

@@ -178,6 +178,11 @@ impl Connection {
         self.raw(|raw| raw.in_transaction()).await
     }
 
+    /// How many times this connection has written a page.
+    pub async fn pages_written(&mut self) -> Result<u64> {
+        self.raw(|raw| raw.pages_written()).await
+    }
+
     /// Whether the write lock is held by an open transaction.
     pub async fn holds_write_lock(&mut self) -> Result<bool> {
         self.raw(|raw| raw.may_write()).await

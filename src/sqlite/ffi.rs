@@ -57,6 +57,12 @@ impl<'c> Raw<'c> {
         unsafe { sys::sqlite3_changes64(self.db) }
     }
 
+    /// How many times this connection has written a page, into the file or the WAL.
+    pub(super) fn pages_written(&self) -> u64 {
+        // SAFETY: the handle is open for as long as the guard lives.
+        unsafe { pages_written(self.db) }
+    }
+
     /// Whether a transaction is open.
     pub(super) fn in_transaction(&self) -> bool {
         // SAFETY: the handle is open for as long as the guard lives.
@@ -122,6 +128,23 @@ impl<'c> Raw<'c> {
         }
         body()
     }
+}
+
+/// # Safety
+/// `db` is an open handle that no other thread uses.
+unsafe fn pages_written(db: *mut sys::sqlite3) -> u64 {
+    let (mut now, mut high): (c_int, c_int) = (0, 0);
+    // SAFETY: the caller's promise; the out-pointers outlive the call.
+    unsafe {
+        sys::sqlite3_db_status(
+            db,
+            sys::SQLITE_DBSTATUS_CACHE_WRITE,
+            &raw mut now,
+            &raw mut high,
+            0,
+        );
+    }
+    u64::try_from(now).unwrap_or(0)
 }
 
 /// What a statement is about to do; see <https://www.sqlite.org/c3ref/c_alter_table.html>.
@@ -353,18 +376,8 @@ impl<'b> Backup<'b> {
 
     /// How many times the destination has written a page into its file.
     pub(super) fn pages_written(&self) -> u64 {
-        let (mut now, mut high): (c_int, c_int) = (0, 0);
-        // SAFETY: the destination's handle is borrowed for as long as the backup lives; the out-pointers outlive the call.
-        unsafe {
-            sys::sqlite3_db_status(
-                self.destination,
-                sys::SQLITE_DBSTATUS_CACHE_WRITE,
-                &raw mut now,
-                &raw mut high,
-                0,
-            );
-        }
-        u64::try_from(now).unwrap_or(0)
+        // SAFETY: the destination's handle is borrowed for as long as the backup lives.
+        unsafe { pages_written(self.destination) }
     }
 
     /// Pages done and pages in all, as of the last step.
