@@ -370,8 +370,18 @@ impl Player {
             return;
         };
         let (other, to) = self.folder_of(to).expect("inside the sandbox");
-        assert_eq!(folder, other, "renaming across folders is not modelled");
         let node = self.disk.entry(folder, &from);
+        if folder != other {
+            // Each folder gets it on the disk by itself: it may be in both, or in neither.
+            self.push(What::Rename {
+                folder: other,
+                from: to.clone(),
+                to,
+                node,
+            });
+            self.push(What::Remove { folder, name: from });
+            return;
+        }
         self.push(What::Rename {
             folder,
             from,
