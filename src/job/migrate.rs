@@ -225,6 +225,8 @@ async fn change_locked(
     early: Option<Early>,
     exclusive: bool,
 ) -> Result<Attempt<Changed>> {
+    // Where somebody has written since, it was sound a moment ago.
+    let is_checked = early.is_some();
     let early = match early {
         Some(early) => early.if_current().await?,
         None => None,
@@ -248,6 +250,7 @@ async fn change_locked(
         before: ready.before,
         facts: &ready.facts,
         catalog: &catalog,
+        is_checked,
     };
     let changed = if exclusive {
         work.non_transactional(run, live).await

@@ -31,6 +31,8 @@ pub(super) struct Work<'w> {
     pub(super) before: Before,
     pub(super) facts: &'w FileFacts,
     pub(super) catalog: &'w Catalog,
+    /// The database was found to be sound a moment ago.
+    pub(super) is_checked: bool,
 }
 
 impl Work<'_> {
@@ -90,6 +92,7 @@ impl Work<'_> {
             Connection::open(context.database(), Access::ReadOnly, context.interrupt).await?;
         let surveyed = self.before.survey_beside(run);
         let examine = match context.settings.verify {
+            Depth::Quick if self.is_checked => Examine::Nothing,
             Depth::Quick => Examine::LiveBeside,
             Depth::Full => Examine::Copy(Depth::Full),
         };

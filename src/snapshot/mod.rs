@@ -49,7 +49,8 @@ pub enum Examine {
     LiveBeside,
     /// The copy is checked when it is complete, so deeply.
     Copy(Depth),
-    /// Not here: what a restore is about to replace is kept even if it is damaged, or [`require_sound`] is still to come.
+    /// Not here: what a restore is about to replace is kept even if it is damaged; or [`require_sound`] is still to come, or
+    /// has been a moment ago.
     Nothing,
 }
 

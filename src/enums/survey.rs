@@ -1,71 +1,21 @@
-//! Enum columns: the map in `enums.toml`, what it would change, and the change.
-//!
-//! Casing differs per column on purpose, so there is only the explicit map, never a blanket `upper()`. Matching ignores
-//! case and surrounding blanks; what no rule maps is an error that names it.
+//! What the enum columns hold that they should not.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
-use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Row};
 
-use crate::error::{Error, Problem, Result, toml_words};
-use crate::fault::{self, Point};
+use super::{EnumColumn, EnumMap, Normalised, Unknown};
+use crate::error::{Error, Problem, Result};
 use crate::grammar::literal;
 use crate::schema::Schema;
 use crate::sqlite::{Connection, failure_of, quoted};
-use crate::storage;
 
-const FILE_LIMIT_BYTES: u64 = 1024 * 1024;
 /// More distinct wrong values than this in one column are no misspelt enum.
 const DISTINCT_LIMIT: usize = 1000;
 const LISTED_LIMIT: usize = 20;
 /// Up to so many rows of a table are read by a job that has nothing to do: that takes a few milliseconds.
 pub const GLANCE_ROWS: u32 = 10_000;
-
-/// All enum columns.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EnumMap {
-    #[serde(default, rename = "column")]
-    columns: Vec<EnumColumn>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct EnumColumn {
-    table: String,
-    column: String,
-    values: Vec<String>,
-    #[serde(default)]
-    aliases: BTreeMap<String, String>,
-    #[serde(default)]
-    unknown: Unknown,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Unknown {
-    #[default]
-    Fail,
-    Keep,
-}
-
-/// Rows with one spelling that were, or would be, brought to another.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Normalised {
-    /// The table.
-    pub table: String,
-    /// The column.
-    pub column: String,
-    /// The value as it stood there.
-    pub from: String,
-    /// The value as it should be.
-    pub to: String,
-    /// How many rows.
-    pub rows: i64,
-}
 
 /// What is not right in the enum columns of a database.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -79,56 +29,6 @@ pub struct Survey {
 }
 
 impl EnumMap {
-    /// Reads `enums.toml`; no file is an empty map.
-    ///
-    /// # Errors
-    /// [`Error::Migrations`], since the file belongs to the migrations.
-    pub fn read(folder: &Path) -> Result<Self> {
-        let path = folder.join("enums.toml");
-        if storage::is_absent(&path) {
-            return Ok(Self::default());
-        }
-        let complain = |message: String| Error::Migrations {
-            folder: folder.to_path_buf(),
-            problems: vec![Problem::new("enums.toml", message)],
-        };
-        let bytes =
-            storage::read_bounded(&path, FILE_LIMIT_BYTES).map_err(|error| match error {
-                error if error.is_of_the_path() => complain(error.to_string()),
-                other => other,
-            })?;
-        let text = String::from_utf8(bytes).map_err(|_| complain("is not UTF-8".into()))?;
-        let map: Self = toml::from_str(&text).map_err(|error| complain(toml_words(&error)))?;
-        let problems = map.problems();
-        if problems.is_empty() {
-            Ok(map)
-        } else {
-            Err(Error::Migrations {
-                folder: folder.to_path_buf(),
-                problems,
-            })
-        }
-    }
-
-    fn problems(&self) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        for (index, column) in self.columns.iter().enumerate() {
-            let subject = format!("enums.toml, {}.{}", column.table, column.column);
-            let twin = self.columns[..index]
-                .iter()
-                .any(|c| (&c.table, &c.column) == (&column.table, &column.column));
-            if twin {
-                problems.push(Problem::new(&subject, "appears twice"));
-            }
-            problems.extend(
-                column
-                    .problems()
-                    .map(|message| Problem::new(&subject, message)),
-            );
-        }
-        problems
-    }
-
     /// Looks at every enum column that the schema has. Reads each table once.
     pub async fn survey(&self, connection: &mut Connection, schema: &Schema) -> Result<Survey> {
         let surveys = self.survey_tables(connection, schema, |_| true).await?;
@@ -268,105 +168,7 @@ async fn survey_table(
     Ok(survey)
 }
 
-/// Carries out what a survey found; one statement a column. Returns the tables in which not every row was changed.
-pub async fn normalise(
-    connection: &mut Connection,
-    changes: &[Normalised],
-) -> Result<BTreeSet<String>> {
-    let mut by_column: BTreeMap<(&str, &str), Vec<&Normalised>> = BTreeMap::new();
-    for change in changes {
-        by_column
-            .entry((&change.table, &change.column))
-            .or_default()
-            .push(change);
-    }
-    let mut resisting = BTreeSet::new();
-    for ((table, column), changes) in by_column {
-        let expected: i64 = changes.iter().map(|change| change.rows).sum();
-        let changed = update_column(connection, table, column, &changes).await?;
-        if i64::try_from(changed) != Ok(expected) {
-            resisting.insert(table.to_owned());
-        }
-        fault::reach(Point::EnumsColumn);
-    }
-    Ok(resisting)
-}
-
-async fn update_column(
-    connection: &mut Connection,
-    table: &str,
-    column: &str,
-    changes: &[&Normalised],
-) -> Result<u64> {
-    let (table_name, column_name) = (quoted(table), quoted(column));
-    let cases = " WHEN ? THEN ?".repeat(changes.len());
-    let marks = vec!["?"; changes.len()].join(", ");
-    let sql = format!(
-        "UPDATE {table_name} SET {column_name} = CASE {column_name} COLLATE BINARY{cases} END \
-         WHERE {column_name} COLLATE BINARY IN ({marks})"
-    );
-    let mut query = sqlx::query(AssertSqlSafe(sql)).persistent(false);
-    for change in changes {
-        query = query.bind(&change.from).bind(&change.to);
-    }
-    for change in changes {
-        query = query.bind(&change.from);
-    }
-    query
-        .execute(connection.sqlx())
-        .await
-        .map(|done| done.rows_affected())
-        .map_err(|error| {
-            let doing = format!("normalise the values of {table}.{column}");
-            Error::sqlite(doing)(failure_of(&error))
-        })
-}
-
-/// How two spellings are compared.
-fn folded(text: &str) -> String {
-    text.trim().to_lowercase()
-}
-
 impl EnumColumn {
-    fn problems(&self) -> impl Iterator<Item = String> {
-        let mut messages = Vec::new();
-        if self.values.is_empty() {
-            messages.push("has no values".to_owned());
-        }
-        let mut seen = BTreeMap::new();
-        for value in &self.values {
-            if let Some(other) = seen.insert(folded(value), value) {
-                messages.push(format!(
-                    "'{other}' and '{value}' differ only in case or blanks"
-                ));
-            }
-        }
-        for (alias, value) in &self.aliases {
-            if !self.values.contains(value) {
-                messages.push(format!(
-                    "the alias '{alias}' leads to '{value}', which is not among the values"
-                ));
-            }
-            if let Some(other) = seen.get(&folded(alias)).filter(|other| **other != value) {
-                messages.push(format!("the alias '{alias}' is also the value '{other}'"));
-            }
-        }
-        messages.into_iter()
-    }
-
-    fn exact(&self, raw: &str) -> Option<&str> {
-        let wanted = folded(raw);
-        let by_value = self.values.iter().find(|value| folded(value) == wanted);
-        by_value
-            .or_else(|| {
-                self.aliases
-                    .iter()
-                    .find(|(alias, _)| folded(alias) == wanted)
-                    .map(|(_, value)| value)
-            })
-            .map(String::as_str)
-    }
-
     fn judge(&self, wrong: Wrong, survey: &mut Survey) {
         let mut unknown = Vec::new();
         for ((value, is_text), rows) in wrong {
