@@ -47,7 +47,7 @@ pub struct Global {
     /// How much is read to check the database: quick or full [default: quick]
     #[arg(long, global = true, value_name = "HOW")]
     pub verify: Option<String>,
-    /// How new backups are compressed: gzip, zstd or none, with a level from 1 to 9 as in zstd:3 [default: gzip]
+    /// How new backups are compressed: gzip, zstd or none, with a level from 1 to 9 as in zstd:9 [default: gzip]
     #[arg(long, global = true, value_name = "HOW")]
     pub compression: Option<String>,
     /// Folder of the rolling JSON log files [default: <backups>/logs]

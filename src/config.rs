@@ -220,7 +220,7 @@ fn compression(
         Some(text) => text.parse().map_err(|message: String| {
             usage(
                 message,
-                "Set the compression to gzip, zstd or none; a level may follow, as in --compression zstd:3.",
+                "Set the compression to gzip, zstd or none; a level may follow, as in --compression zstd:9.",
             )
         }),
     }

@@ -305,7 +305,7 @@ fn a_compression_that_does_not_exist_is_wrong_usage() {
         let run = sandbox.run(&["backup", &flag]).expect_code(2);
         assert!(run.stderr.contains(words), "{value}: {}", run.stderr);
         assert!(
-            run.stderr.contains("--compression zstd:3"),
+            run.stderr.contains("--compression zstd:9"),
             "{}",
             run.stderr
         );

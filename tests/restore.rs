@@ -534,3 +534,24 @@ fn a_file_that_was_lost_comes_back_in_wal_mode_when_it_was_in_wal_mode() {
     assert_eq!(sandbox.query("PRAGMA journal_mode"), ["wal"]);
     assert_eq!(sandbox.current(), "008");
 }
+
+/// The snapshot of a job that was stopped while it was archived is newer than every archive.
+#[test]
+fn latest_is_the_snapshot_of_the_last_job_even_where_it_is_not_archived_yet() {
+    let sandbox = Sandbox::at("003");
+    sandbox.backup();
+    sandbox.add_users(&[("late", "READONLY")]);
+    let document = support::run(&sandbox, &["run"]);
+    let archive = document["backup"]["path"].as_str().expect("a path");
+    let raw = sandbox.unpack(std::path::Path::new(archive), "raw");
+    let stem = archive.trim_end_matches(".tar.gz");
+    std::fs::copy(raw.join("fastflow.db"), format!("{stem}.snapshot.db")).expect("a raw snapshot");
+    std::fs::remove_file(archive).expect("no archive");
+    let document = support::run(&sandbox, &["restore", "latest", "--yes"]);
+    assert!(stem.ends_with(document["restored"].as_str().expect("an id")));
+    assert_eq!(
+        sandbox.query("SELECT count(*) FROM users WHERE id = 'late'"),
+        ["1"]
+    );
+    assert_eq!(sandbox.current(), "003");
+}

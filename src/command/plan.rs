@@ -7,7 +7,7 @@ use super::open::open;
 use crate::catalog::Catalog;
 use crate::enums::EnumMap;
 use crate::error::{Error, Problem, Result};
-use crate::forecast::{Finding, Forecast, forecast};
+use crate::forecast::{Estimate, Finding, Forecast, forecast};
 use crate::history::History;
 use crate::job::{Context, Goal};
 use crate::migration::{Migrations, Target, version_name};
@@ -136,7 +136,7 @@ fn text(
         let estimate = &found.estimate;
         text.push_str(&format!(
             "\nIt would go through. Writers would be locked out for {} (an estimate: a snapshot of {}, {} written anew).\n",
-            roughly(estimate.ms),
+            locked_out(estimate),
             bytes(estimate.database_bytes),
             bytes(estimate.copied_bytes),
         ));
@@ -145,10 +145,19 @@ fn text(
     text
 }
 
+fn locked_out(estimate: &Estimate) -> String {
+    let (quiet, busy) = (roughly(estimate.ms), roughly(estimate.busy_ms));
+    if quiet == busy {
+        return quiet;
+    }
+    format!("{quiet}, or {busy} if somebody writes meanwhile")
+}
+
 fn command(plan: &Plan<'_>) -> String {
     let to = version_name(plan.to);
     match plan.steps.first().map(|step| step.direction) {
-        None => "run".into(),
+        // A plain run reads no large table when there is nothing else to do.
+        None => "run --verify full".into(),
         Some(Direction::Up) => format!("upgrade {to}"),
         Some(Direction::Down) => format!("downgrade {to}"),
     }

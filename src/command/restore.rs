@@ -9,18 +9,16 @@ use crate::job::{self, Context, Report};
 use crate::report::bytes;
 
 pub(super) async fn restore(context: Context<'_>, wanted: &str, global: &Global) -> Outcome {
-    let backup = match chosen(&context, wanted, global.yes) {
+    let mut report = Report::default();
+    let gathered = job::gather(context, &mut report).await;
+    let backup = match gathered.and_then(|()| chosen(&context, wanted, global.yes)) {
         Ok(backup) => backup,
         Err(error) => {
-            let report = Report {
-                outcome: "failed",
-                database: context.settings.database.display().to_string(),
-                ..Report::default()
-            };
+            report.outcome = "failed";
+            report.database = context.settings.database.display().to_string();
             return answer(&report, Err(error), global.verbose);
         }
     };
-    let mut report = Report::default();
     let result = job::restore(context, &backup, &mut report).await;
     answer(&report, result, global.verbose)
 }

@@ -64,7 +64,11 @@ pub async fn forecast(live: &mut Connection, plan: &Plan<'_>, enums: &EnumMap) -
         looker.enum_values(&twin.schema, live, enums).await?;
     }
     let mut forecast = looker.forecast;
-    forecast.estimate = Estimate::of(facts.size_bytes(), looker.copied_bytes);
+    forecast.estimate = Estimate::of(
+        facts.size_bytes(),
+        looker.copied_bytes,
+        facts.is_wal() && !plan.is_non_transactional(),
+    );
     twin.connection.close().await?;
     Ok(forecast)
 }

@@ -52,10 +52,9 @@ impl Report {
         if let Some(watch) = self.clock.job.take() {
             self.elapsed_ms = watch.elapsed_ms();
         }
-        let copying_us: u64 = (self.phases.iter())
-            .filter(|phase| phase.name == COPYING)
-            .map(|phase| phase.us)
-            .sum();
+        // The last one: a copy that was made before the lock may have been thrown away.
+        let copying = self.phases.iter().rfind(|phase| phase.name == COPYING);
+        let copying_us = copying.map_or(0, |phase| phase.us);
         self.snapshot_bytes_per_second = self
             .database_bytes
             .and_then(|bytes| bytes.saturating_mul(US_PER_SECOND).checked_div(copying_us));

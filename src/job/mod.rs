@@ -36,7 +36,7 @@ pub use backup::backup;
 pub use changed::changed_files;
 pub use migrate::{migrate, repair, stamp};
 pub use report::{Applied, BackupSummary, Phase, Report};
-pub use restore::restore;
+pub use restore::{gather, restore};
 pub use task::{Goal, Stamp};
 
 const SMALLEST_PAGE_BYTES: u64 = 512;

@@ -33,6 +33,8 @@ pub struct Report {
     pub warnings: Vec<Problem>,
     /// The backup that was made, or that already held this state.
     pub backup: Option<BackupSummary>,
+    /// Of a restore: the id of the backup that is put back.
+    pub restored: Option<String>,
     /// After a failure or a restore: that the database equals the snapshot.
     pub proof: Option<Proof>,
     /// What was found of earlier jobs that were cut short, and what was done about it.

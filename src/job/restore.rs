@@ -17,6 +17,17 @@ use crate::snapshot::{self, Examine, Snapshot};
 use crate::sqlite::{self, Access, Begin, Connection, ContentDigest, FileFacts, Layout};
 use crate::storage::{self, Ownership};
 
+/// Makes backups of the snapshots that jobs have left unarchived, so that a restore can choose among all.
+pub async fn gather(context: Context<'_>, report: &mut Report) -> Result<()> {
+    if context.catalog().is_settled().unwrap_or(false) {
+        return Ok(());
+    }
+    storage::make_folder(&storage::folder_of(context.database()))?;
+    let _lock = context.job_lock().await?;
+    let _catalog = context.catalog_lock().await?;
+    recover::archive_leftovers(&context, report)
+}
+
 /// Puts `backup` back.
 ///
 /// # Errors
@@ -24,6 +35,7 @@ use crate::storage::{self, Ownership};
 pub async fn restore(context: Context<'_>, backup: &Backup, report: &mut Report) -> Result<()> {
     report.database = context.database().display().to_string();
     report.to = Some(backup.manifest.from.clone());
+    report.restored = Some(backup.manifest.id.clone());
     let result = go(&context, backup, report)
         .await
         .map_err(|error| context.interrupt.explain(error));

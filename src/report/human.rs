@@ -93,7 +93,8 @@ fn success(text: &mut String, report: &Report) {
         ),
         "restored" => writeln!(
             text,
-            "Done: {database} holds the backup again (revision {to})."
+            "Done: {database} holds the backup {} again (revision {to}).",
+            report.restored.as_deref().unwrap_or("")
         ),
         "backed_up" => Ok(()),
         "stamped" => writeln!(
