@@ -253,16 +253,17 @@ pub fn copy_durably(from: &Path, to: &Path) -> Result<()> {
     settle(to)
 }
 
-/// Moves a file of ours to where nothing is, into another file system if need be.
-pub fn relocate(from: &Path, to: &Path) -> Result<()> {
+/// Moves a file of ours to where nothing is, into another file system if need be. Whether it is still the same file, and no
+/// copy of it.
+pub fn relocate(from: &Path, to: &Path) -> Result<bool> {
     match rename_to_new(from, to) {
         Ok(()) => {
             fault::reach(Point::FileRenamed);
-            settle(to)
+            settle(to).map(|()| true)
         }
         Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
             copy_durably(from, to)?;
-            remove(from)
+            remove(from).map(|()| false)
         }
         Err(error) => Err(Error::io("move to", to)(error)),
     }
