@@ -66,7 +66,7 @@ impl Early {
         }
     }
 
-    /// Itself, if the database is still what was copied. To be asked under the write lock.
+    /// Itself, if the database is still what was copied; otherwise the copy is removed. Under the write lock that lasts.
     pub(super) async fn if_current(mut self) -> Result<Option<Self>> {
         let now = data_version(&mut self.reader).await;
         if matches!(now, Ok(version) if version == self.version) {

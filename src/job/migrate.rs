@@ -167,6 +167,9 @@ async fn change(run: &mut Run<'_>, exclusive: bool) -> Result<Attempt<()>> {
     } else {
         Early::take(run).await?
     };
+    // Where somebody has written since, it was sound a moment ago. Better thrown away now than under the lock.
+    let is_checked = early.is_some();
+    let early = current(early).await?;
     run.phase("lock");
     let access = if exclusive {
         Access::Exclusive
@@ -190,7 +193,7 @@ async fn change(run: &mut Run<'_>, exclusive: bool) -> Result<Attempt<()>> {
     fault::reach(Point::LockBegun);
     run.report.locked();
     run.phase("inventory");
-    let changed = change_locked(run, &mut live, early, exclusive).await;
+    let changed = change_locked(run, &mut live, early, exclusive, is_checked).await;
     let rolled_back = sqlite::rollback(&mut live).await;
     run.report.note("roll back", rolled_back);
     // What is exclusive is given up by closing it.
@@ -219,18 +222,22 @@ async fn lock(context: &Context<'_>, access: Access, kind: Begin) -> Result<Conn
     Ok(live)
 }
 
+/// The snapshot before the lock, if it still is of this state. Only under the lock is the answer final.
+async fn current(early: Option<Early>) -> Result<Option<Early>> {
+    match early {
+        Some(early) => early.if_current().await,
+        None => Ok(None),
+    }
+}
+
 async fn change_locked(
     run: &mut Run<'_>,
     live: &mut Connection,
     early: Option<Early>,
     exclusive: bool,
+    is_checked: bool,
 ) -> Result<Attempt<Changed>> {
-    // Where somebody has written since, it was sound a moment ago.
-    let is_checked = early.is_some();
-    let early = match early {
-        Some(early) => early.if_current().await?,
-        None => None,
-    };
+    let early = current(early).await?;
     let ready = match prepare(run, live, exclusive, early.is_some()).await {
         Ok(Attempt::Go(ready)) => ready,
         other => {

@@ -19,9 +19,11 @@ use crate::storage::{self, Ownership};
 
 /// Makes backups of the snapshots that jobs have left unarchived, so that a restore can choose among all.
 pub async fn gather(context: Context<'_>, report: &mut Report) -> Result<()> {
-    if context.catalog().is_settled().unwrap_or(false) {
+    let settled = context.catalog().is_settled();
+    if matches!(settled, Ok(true)) {
         return Ok(());
     }
+    report.note("records", settled.map(drop));
     storage::make_folder(&storage::folder_of(context.database()))?;
     let _lock = context.job_lock().await?;
     let _catalog = context.catalog_lock().await?;
@@ -142,9 +144,11 @@ async fn require_sound(
     let findings = sqlite::check(&mut copy, context.settings.verify).await;
     copy.close().await?;
     match schema {
-        Err(failure) if !failure.is_interrupt() => return Err(refuse(failure.to_string())),
-        _ => {}
-    }
+        Err(failure) if failure.is_damage() || failure.is_no_database() => {
+            return Err(refuse(failure.to_string()));
+        }
+        other => other.map_err(Error::sqlite("read the schema of the backup"))?,
+    };
     let findings = findings?;
     if findings.is_empty() {
         return Ok(());

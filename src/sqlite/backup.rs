@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::connection::Connection;
-use super::ffi::{Backup, Raw, Step};
+use super::ffi::{Backup, Step};
 use super::interrupt::Interrupt;
 use super::pages::lock_page;
 use crate::clock::Deadline;
@@ -31,21 +31,15 @@ pub async fn copy(
     interrupt: &Interrupt,
     monitor: &dyn Monitor,
 ) -> Result<()> {
-    let busy_path = destination.path().to_path_buf();
     let page_bytes = page_bytes(source).await;
-    Connection::raw_pair(destination, source, |destination, source| {
-        let mut backup = start(destination, source)?;
-        let mut pace = Pace {
-            busy_path,
-            deadline,
-            interrupt,
-            monitor,
-            page_bytes,
-        };
-        while pace.step(&mut backup)? {}
-        Ok(())
-    })
-    .await?
+    let pace = Pace {
+        busy_path: destination.path().to_path_buf(),
+        deadline,
+        interrupt,
+        monitor,
+        page_bytes,
+    };
+    run(source, destination, pace, |_| Ok(())).await.map(|_| ())
 }
 
 /// As [`copy`] into a new file, telling as it goes which pages are in it for good, so that they can be read meanwhile.
@@ -59,27 +53,41 @@ pub async fn copy_followed(
     monitor: &dyn Monitor,
     settled: Settled<'_>,
 ) -> Result<bool> {
-    let busy_path = destination.path().to_path_buf();
-    Connection::raw_pair(destination, source, |destination, source| {
-        let mut backup = start(destination, source)?;
-        let mut pace = Pace {
-            busy_path,
-            deadline,
-            interrupt,
-            monitor,
-            page_bytes: u64::from(page_size),
-        };
-        while pace.step(&mut backup)? {
-            backup
-                .flush()
-                .map_err(Error::sqlite("write the copied pages"))?;
-            let (done, _) = backup.progress();
-            if backup.pages_written() + 1 == data_pages(done, page_size) {
-                settled(u32::try_from(done).unwrap_or(u32::MAX));
-            }
+    let pace = Pace {
+        busy_path: destination.path().to_path_buf(),
+        deadline,
+        interrupt,
+        monitor,
+        page_bytes: u64::from(page_size),
+    };
+    let tell = |backup: &mut Backup<'_>| {
+        backup
+            .flush()
+            .map_err(Error::sqlite("write the copied pages"))?;
+        let (done, _) = backup.progress();
+        if backup.pages_written() + 1 == data_pages(done, page_size) {
+            settled(u32::try_from(done).unwrap_or(u32::MAX));
         }
-        let (_, total) = backup.progress();
-        Ok(backup.pages_written() == data_pages(total, page_size))
+        Ok(())
+    };
+    let (total, written) = run(source, destination, pace, tell).await?;
+    Ok(written == data_pages(total, page_size))
+}
+
+/// Copies, with `after_each` step but the last. Pages in all, and how often one was written.
+async fn run(
+    source: &mut Connection,
+    destination: &mut Connection,
+    pace: Pace<'_>,
+    mut after_each: impl FnMut(&mut Backup<'_>) -> Result<()>,
+) -> Result<(u64, u64)> {
+    Connection::raw_pair(destination, source, |destination, source| {
+        let mut backup =
+            Backup::start(destination, source).map_err(Error::sqlite("start the backup"))?;
+        while pace.step(&mut backup)? {
+            after_each(&mut backup)?;
+        }
+        Ok((backup.progress().1, backup.pages_written()))
     })
     .await?
 }
@@ -87,10 +95,6 @@ pub async fn copy_followed(
 /// Pages among the first `count` that hold data.
 fn data_pages(count: u64, page_size: u32) -> u64 {
     count - u64::from(count >= u64::from(lock_page(page_size)))
-}
-
-fn start<'b>(destination: &'b mut Raw<'_>, source: &'b mut Raw<'_>) -> Result<Backup<'b>> {
-    Backup::start(destination, source).map_err(Error::sqlite("start the backup"))
 }
 
 /// What a copy looks at between two steps.
@@ -105,7 +109,7 @@ struct Pace<'p> {
 
 impl Pace<'_> {
     /// Copies a batch of pages. Whether there are more.
-    fn step(&mut self, backup: &mut Backup<'_>) -> Result<bool> {
+    fn step(&self, backup: &mut Backup<'_>) -> Result<bool> {
         self.interrupt.check()?;
         let step = backup
             .step(PAGES_PER_STEP)

@@ -25,7 +25,7 @@ pub use restore::{PagesWritten, restore_pages};
 const PENDING_BYTE: u64 = 0x4000_0000;
 /// Where page 1 holds what is not content: journal mode, file change counter, schema cookie, "version valid for" and
 /// SQLite's version.
-const VOLATILE: [std::ops::Range<usize>; 4] = [18..20, 24..28, 40..44, 92..100];
+const VOLATILE: [std::ops::Range<usize>; 4] = [JOURNAL_MODE, 24..28, 40..44, 92..100];
 
 /// Where the header says the journal mode, twice: 1 is a rollback journal, 2 is WAL
 /// (<https://www.sqlite.org/fileformat2.html#file_format_version_numbers>).
