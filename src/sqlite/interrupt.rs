@@ -7,40 +7,46 @@ use crate::error::{Error, Result};
 
 /// Shared by the signal handler, the connections and the loops of a job.
 #[derive(Debug, Clone, Default)]
-pub struct Interrupt(Arc<State>);
-
-#[derive(Debug, Default)]
-struct State {
-    signal: AtomicI32,
-    shielded: AtomicBool,
+pub struct Interrupt {
+    signal: Arc<AtomicI32>,
+    shielded: Arc<AtomicBool>,
 }
 
 impl Interrupt {
+    /// For a job beside this one: it hears of the same wish, and puts its own things right.
+    #[must_use]
+    pub fn for_another_job(&self) -> Self {
+        Self {
+            signal: Arc::clone(&self.signal),
+            shielded: Arc::default(),
+        }
+    }
+
     /// Asks for a stop because of this signal.
     pub fn raise(&self, signal: i32) {
-        self.0.signal.store(signal, Ordering::SeqCst);
+        self.signal.store(signal, Ordering::SeqCst);
     }
 
     /// From here to the end the job puts things right, and may not be stopped any more.
     pub fn shield(&self) {
-        self.0.shielded.store(true, Ordering::SeqCst);
+        self.shielded.store(true, Ordering::SeqCst);
     }
 
     /// The things are put right, and what follows may be stopped again.
     pub fn unshield(&self) {
-        self.0.shielded.store(false, Ordering::SeqCst);
+        self.shielded.store(false, Ordering::SeqCst);
     }
 
     /// Whether the work should stop now.
     #[must_use]
     pub fn is_raised(&self) -> bool {
-        self.signal().is_some() && !self.0.shielded.load(Ordering::SeqCst)
+        self.signal().is_some() && !self.shielded.load(Ordering::SeqCst)
     }
 
     /// The signal that was received, shielded or not.
     #[must_use]
     pub fn signal(&self) -> Option<i32> {
-        match self.0.signal.load(Ordering::SeqCst) {
+        match self.signal.load(Ordering::SeqCst) {
             0 => None,
             signal => Some(signal),
         }

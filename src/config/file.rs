@@ -1,0 +1,72 @@
+//! `safestep.toml`.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Deserializer};
+
+use super::{Given, usage};
+use crate::error::{Result, toml_words};
+use crate::storage;
+
+const NAME: &str = "safestep.toml";
+const LIMIT_BYTES: u64 = 1024 * 1024;
+
+/// What it says; without one, nothing.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    pub(super) database: Option<String>,
+    pub(super) migrations: Option<PathBuf>,
+    pub(super) backups: Option<PathBuf>,
+    pub(super) lock_timeout: Option<String>,
+    #[serde(default, deserialize_with = "number")]
+    pub(super) keep: Option<String>,
+    pub(super) verify: Option<String>,
+    pub(super) compression: Option<String>,
+    pub(super) log_dir: Option<PathBuf>,
+    /// Its folder, which its paths are relative to.
+    #[serde(skip)]
+    pub(super) folder: PathBuf,
+    #[serde(skip)]
+    pub(super) path: PathBuf,
+}
+
+/// A number, kept as text like the values of flags.
+fn number<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<Option<String>, D::Error> {
+    Option::<usize>::deserialize(from).map(|number| number.map(|number| number.to_string()))
+}
+
+impl File {
+    pub(super) fn read(given: &Given, env: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
+        let named = given
+            .config
+            .clone()
+            .or_else(|| env("SAFESTEP_CONFIG").map(PathBuf::from));
+        let path = match named {
+            Some(path) => path,
+            None if storage::is_absent(Path::new(NAME)) => return Ok(Self::default()),
+            None => NAME.into(),
+        };
+        let wrong = |message: String| {
+            usage(
+                format!("{}: {message}", path.display()),
+                "The keys are database, migrations, backups, lock_timeout, keep, verify, compression and log_dir.",
+            )
+        };
+        let bytes = storage::read_bounded(&path, LIMIT_BYTES).map_err(|error| {
+            usage(
+                error.to_string(),
+                "This is the configuration file: correct --config or SAFESTEP_CONFIG, or what stands there.",
+            )
+        })?;
+        let text = String::from_utf8(bytes).map_err(|_| wrong("is not UTF-8".into()))?;
+        let mut file: Self = toml::from_str(&text).map_err(|error| wrong(toml_words(&error)))?;
+        let folder = storage::folder_of(&path);
+        for entry in [&mut file.migrations, &mut file.backups, &mut file.log_dir] {
+            *entry = entry.take().map(|path| folder.join(path));
+        }
+        file.folder = folder;
+        file.path = path;
+        Ok(file)
+    }
+}

@@ -1,0 +1,189 @@
+//! Where the settings come from: flags, then `SAFESTEP_*`, then `safestep.toml`, then `DATABASE_URL` or `DATA_DIR`,
+//! then `data/fastflow.db`. All environment variables are read here.
+
+mod database;
+mod file;
+mod source;
+mod values;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::job::Settings;
+use crate::storage;
+
+use database::database_path;
+use file::File;
+use source::{Source, Value};
+
+const DEFAULT_DATABASE: &str = "data/fastflow.db";
+const DEFAULT_MIGRATIONS: &str = "migrations";
+const DEFAULT_BACKUPS: &str = "backups";
+/// The environment variables that are read.
+const VARIABLES: [&str; 11] = [
+    "SAFESTEP_DATABASE",
+    "SAFESTEP_MIGRATIONS",
+    "SAFESTEP_BACKUPS",
+    "SAFESTEP_LOCK_TIMEOUT",
+    "SAFESTEP_KEEP",
+    "SAFESTEP_VERIFY",
+    "SAFESTEP_COMPRESSION",
+    "SAFESTEP_LOG_DIR",
+    "SAFESTEP_CONFIG",
+    "DATABASE_URL",
+    "DATA_DIR",
+];
+
+/// The settings as the command line gives them; what is missing comes from elsewhere.
+#[derive(Debug, Clone, Default)]
+pub struct Given {
+    /// `--database`: a path or URL.
+    pub database: Option<String>,
+    /// `--migrations`
+    pub migrations: Option<PathBuf>,
+    /// `--backups`
+    pub backups: Option<PathBuf>,
+    /// `--config`
+    pub config: Option<PathBuf>,
+    /// `--lock-timeout`
+    pub lock_timeout: Option<String>,
+    /// `--keep`
+    pub keep: Option<String>,
+    /// `--verify`
+    pub verify: Option<String>,
+    /// `--compression`
+    pub compression: Option<String>,
+    /// `--log-dir`
+    pub log_dir: Option<PathBuf>,
+    /// `--create-if-missing`
+    pub create_if_missing: bool,
+}
+
+/// Everything that a command needs to know.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// For the jobs.
+    pub settings: Settings,
+    /// Where the rolling log files go.
+    pub log_dir: PathBuf,
+}
+
+impl Config {
+    /// Resolves the settings. `env` looks up an environment variable.
+    pub fn resolve(given: &Given, env: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
+        let env = |name: &str| env(name).filter(|value| !value.is_empty());
+        let file = File::read(given, &env)?;
+        let source = Source {
+            env: &env,
+            file: &file,
+        };
+        let backups = source.path(
+            given.backups.as_deref(),
+            "SAFESTEP_BACKUPS",
+            file.backups.as_deref(),
+        );
+        let settings = Settings {
+            database: storage::absolute(&database(given, &source)?)?,
+            migrations: source
+                .path(
+                    given.migrations.as_deref(),
+                    "SAFESTEP_MIGRATIONS",
+                    file.migrations.as_deref(),
+                )
+                .unwrap_or_else(|| DEFAULT_MIGRATIONS.into()),
+            backups: storage::absolute(&backups.unwrap_or_else(|| DEFAULT_BACKUPS.into()))?,
+            lock_timeout: values::lock_timeout(source.text(
+                given.lock_timeout.as_deref(),
+                "lock-timeout",
+                file.lock_timeout.as_deref(),
+            ))?,
+            keep: values::keep(source.text(given.keep.as_deref(), "keep", file.keep.as_deref()))?,
+            verify: values::verify(source.text(
+                given.verify.as_deref(),
+                "verify",
+                file.verify.as_deref(),
+            ))?,
+            compression: values::compression(source.text(
+                given.compression.as_deref(),
+                "compression",
+                file.compression.as_deref(),
+            ))?,
+            create_if_missing: given.create_if_missing,
+        };
+        let log_dir = source
+            .path(
+                given.log_dir.as_deref(),
+                "SAFESTEP_LOG_DIR",
+                file.log_dir.as_deref(),
+            )
+            .unwrap_or_else(|| settings.backups.join("logs"));
+        Ok(Self { settings, log_dir })
+    }
+}
+
+/// Refuses variables that are no text: to pass over one would be to work on another database than was meant.
+pub fn require_text(env: &dyn Fn(&str) -> Option<OsString>) -> Result<()> {
+    let is_no_text = |name: &&&str| env(name).is_some_and(|value| value.to_str().is_none());
+    match VARIABLES.iter().find(is_no_text) {
+        None => Ok(()),
+        Some(name) => Err(usage(
+            format!("the environment variable {name} is not UTF-8"),
+            "Set it to a path or text in UTF-8, or unset it.",
+        )),
+    }
+}
+
+fn usage(message: impl Into<String>, hint: &str) -> Error {
+    Error::Usage {
+        message: message.into(),
+        hint: hint.to_owned(),
+    }
+}
+
+fn database(given: &Given, source: &Source<'_>) -> Result<PathBuf> {
+    let first = given
+        .database
+        .clone()
+        .or_else(|| (source.env)("SAFESTEP_DATABASE"));
+    match (first, &source.file.database, (source.env)("DATABASE_URL")) {
+        (Some(text), _, _) | (None, None, Some(text)) => database_path(&text),
+        (None, Some(text), _) => database_path(text).map(|path| source.file.folder.join(path)),
+        (None, None, None) => Ok((source.env)("DATA_DIR").map_or_else(
+            || DEFAULT_DATABASE.into(),
+            |folder| Path::new(&folder).join("fastflow.db"),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_come_before_the_environment_and_that_before_the_default() {
+        let env = |name: &str| match name {
+            "SAFESTEP_BACKUPS" => Some("/from-env".to_owned()),
+            "DATABASE_URL" => Some("sqlite:////from-url.db".to_owned()),
+            _ => None,
+        };
+        let config = Config::resolve(&Given::default(), &env).expect("good");
+        assert_eq!(config.settings.backups, Path::new("/from-env"));
+        assert_eq!(config.settings.database, Path::new("/from-url.db"));
+        let given = Given {
+            backups: Some("/from-flag".into()),
+            database: Some("/flag.db".into()),
+            ..Given::default()
+        };
+        let config = Config::resolve(&given, &env).expect("good");
+        assert_eq!(config.settings.backups, Path::new("/from-flag"));
+        assert_eq!(config.settings.database, Path::new("/flag.db"));
+    }
+
+    #[test]
+    fn data_dir_names_the_folder_of_fastflow_db() {
+        let env = |name: &str| (name == "DATA_DIR").then(|| "/srv/data".to_owned());
+        let config = Config::resolve(&Given::default(), &env).expect("good");
+        assert_eq!(config.settings.database, Path::new("/srv/data/fastflow.db"));
+    }
+}

@@ -1,0 +1,62 @@
+//! A setting has one of three sources: the command line, the environment, the file; in this order.
+
+use std::path::{Path, PathBuf};
+
+use super::file::File;
+use super::usage;
+use crate::error::Error;
+
+/// Where to look behind the command line.
+pub(super) struct Source<'s> {
+    /// An environment variable that is not empty.
+    pub(super) env: &'s dyn Fn(&str) -> Option<String>,
+    pub(super) file: &'s File,
+}
+
+/// A setting as it was written, and where.
+pub(super) struct Value {
+    pub(super) text: String,
+    /// The flag, the variable or the key.
+    origin: String,
+}
+
+impl Value {
+    /// A value that makes no sense, with what to set instead.
+    pub(super) fn wrong(&self, message: impl std::fmt::Display, hint: &str) -> Error {
+        usage(format!("{}: {message}", self.origin), hint)
+    }
+}
+
+impl Source<'_> {
+    /// `flag` is its long name without dashes; the variable and the key of the file are called the same.
+    pub(super) fn text(
+        &self,
+        given: Option<&str>,
+        flag: &str,
+        file: Option<&str>,
+    ) -> Option<Value> {
+        let key = flag.replace('-', "_");
+        let variable = format!("SAFESTEP_{}", key.to_uppercase());
+        let (text, origin) = match (given, (self.env)(&variable)) {
+            (Some(text), _) => (text.to_owned(), format!("--{flag}")),
+            (None, Some(text)) => (text, variable),
+            (None, None) => (
+                file?.to_owned(),
+                format!("{key} in {}", self.file.path.display()),
+            ),
+        };
+        Some(Value { text, origin })
+    }
+
+    pub(super) fn path(
+        &self,
+        given: Option<&Path>,
+        variable: &str,
+        file: Option<&Path>,
+    ) -> Option<PathBuf> {
+        given
+            .map(Path::to_path_buf)
+            .or_else(|| (self.env)(variable).map(PathBuf::from))
+            .or_else(|| file.map(Path::to_path_buf))
+    }
+}

@@ -1,0 +1,65 @@
+//! What the values of settings mean.
+
+use std::time::Duration;
+
+use super::Value;
+use crate::archive::Compression;
+use crate::clock::parse_duration;
+use crate::error::Result;
+use crate::sqlite::Depth;
+
+const DEFAULT_LOCK_TIMEOUT: Duration = Duration::from_secs(30);
+const DEFAULT_KEEP: usize = 10;
+
+pub(super) fn lock_timeout(value: Option<Value>) -> Result<Duration> {
+    let Some(value) = value else {
+        return Ok(DEFAULT_LOCK_TIMEOUT);
+    };
+    parse_duration(&value.text).map_err(|message| {
+        value.wrong(
+            message,
+            "Set the lock timeout, for example --lock-timeout 30s.",
+        )
+    })
+}
+
+pub(super) fn keep(value: Option<Value>) -> Result<usize> {
+    const HINT: &str = "Give --keep a number of 1 or more.";
+    let Some(value) = value else {
+        return Ok(DEFAULT_KEEP);
+    };
+    match value.text.parse() {
+        Ok(0) => Err(value.wrong(
+            "0 backups cannot be kept: the newest good one always stays",
+            HINT,
+        )),
+        Ok(number) => Ok(number),
+        Err(_) => Err(value.wrong(format!("'{}' is not a number of backups", value.text), HINT)),
+    }
+}
+
+pub(super) fn verify(value: Option<Value>) -> Result<Depth> {
+    let Some(value) = value else {
+        return Ok(Depth::Quick);
+    };
+    match value.text.as_str() {
+        "quick" => Ok(Depth::Quick),
+        "full" => Ok(Depth::Full),
+        other => Err(value.wrong(
+            format!("'{other}' is no way to verify"),
+            "Set --verify to quick or full.",
+        )),
+    }
+}
+
+pub(super) fn compression(value: Option<Value>) -> Result<Compression> {
+    let Some(value) = value else {
+        return Ok(Compression::default());
+    };
+    value.text.parse().map_err(|message: String| {
+        value.wrong(
+            message,
+            "Set the compression to gzip, zstd or none; a level may follow, as in --compression zstd:9.",
+        )
+    })
+}
