@@ -166,11 +166,14 @@ impl Restorer<'_> {
             (None, data_version(live).await?)
         };
         let written = (expected, written);
-        match self.settle(live, proven.clone(), version, written).await {
+        match self
+            .settle(live, proven.clone(), Some(version), written)
+            .await
+        {
             // Once more: what failed may have been the machine, for a moment.
             Err(_) => {
-                sqlite::rollback(live).await?;
-                self.settle(live, proven, version, written).await
+                live.reopen().await?;
+                self.settle(live, proven, None, written).await
             }
             done => done,
         }
@@ -181,7 +184,7 @@ impl Restorer<'_> {
         &self,
         live: &mut Connection,
         proven: Option<Proof>,
-        version: i64,
+        version: Option<i64>,
         written: (ContentDigest, Option<PagesWritten>),
     ) -> Result<Proof> {
         // The page cache still holds b-tree pages parsed before they were overwritten.
@@ -266,16 +269,18 @@ impl Restorer<'_> {
     }
 
     /// Reads the database once more after the commit. Where others have written since (its `data_version` is no longer
-    /// `version`), what was `proven` before the commit counts.
+    /// `version`), what was `proven` before the commit counts; so it does where the connection had to be opened anew, which
+    /// cannot tell that any more.
     async fn prove(
         &self,
         live: &mut Connection,
         proven: Option<Proof>,
-        version: i64,
+        version: Option<i64>,
         (expected, written): (ContentDigest, Option<PagesWritten>),
     ) -> Result<Proof> {
         sqlite::begin(live, Begin::Immediate, self.deadline, self.interrupt, || ()).await?;
-        if data_version(live).await? != version {
+        let now = data_version(live).await?;
+        if version.is_some_and(|version| version != now) {
             return match proven {
                 Some(proof) => sqlite::rollback(live).await.map(|()| proof),
                 None => self.others_wrote_since(live, expected).await,
@@ -291,7 +296,10 @@ impl Restorer<'_> {
             self.digest_of_copy(live).await?
         };
         if found != expected {
-            return Err(differs(live, found, expected));
+            let others_may_have_written = version.is_none();
+            return proven
+                .filter(|_| others_may_have_written)
+                .ok_or_else(|| differs(live, found, expected));
         }
         let method = written.map_or(Method::Copied, |_| Method::PagesRestored);
         Ok(proof(method, expected, found, written))

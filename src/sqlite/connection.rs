@@ -36,6 +36,7 @@ pub enum Access {
 pub struct Connection {
     inner: SqliteConnection,
     path: PathBuf,
+    access: Access,
     interrupt: Interrupt,
 }
 
@@ -80,6 +81,7 @@ impl Connection {
         let mut connection = Self {
             inner,
             path: path.to_path_buf(),
+            access,
             interrupt: interrupt.clone(),
         };
         connection.watch().await?;
@@ -93,6 +95,16 @@ impl Connection {
                 Error::sqlite("reach the connection's handle")(failure_of(&error))
             })?;
         handle.set_progress_handler(STEPS_PER_LOOK, move || !interrupt.is_raised());
+        Ok(())
+    }
+
+    /// Closes it and opens it anew. Where giving up a lock has failed, SQLite takes it for held until the last connection
+    /// of the process is closed, and every wait for it would be in vain.
+    pub async fn reopen(&mut self) -> Result<()> {
+        let (path, access, interrupt) = (self.path.clone(), self.access, self.interrupt.clone());
+        let nothing = Self::in_memory(&interrupt).await?;
+        std::mem::replace(self, nothing).close().await?;
+        *self = Self::open(&path, access, &interrupt).await?;
         Ok(())
     }
 
