@@ -32,19 +32,17 @@ impl Catalog {
         };
         let is_ours = |backup: &&Backup| Path::new(&backup.manifest.source) == self.database;
         let newest = good.iter().filter(counts).rfind(is_ours).cloned();
-        let newest = newest.ok_or_else(|| {
-            let others = good
-                .iter()
-                .filter(counts)
-                .map(|backup| format!("{} of {}", backup.manifest.id, backup.manifest.source));
-            self.none("latest", others.collect())
-        })?;
-        match bad
-            .into_iter()
-            .rfind(|error| path_of(error) > Some(newest.path.as_path()))
-        {
-            Some(damaged) => Err(damaged),
-            None => Ok(newest),
+        let behind = newest.as_ref().map(|backup| backup.path.as_path());
+        let damaged = bad.into_iter().rfind(|error| path_of(error) > behind);
+        match (newest, damaged) {
+            (_, Some(damaged)) => Err(damaged),
+            (Some(newest), None) => Ok(newest),
+            (None, None) => {
+                let others = good.iter().filter(counts);
+                let names = others
+                    .map(|backup| format!("{} of {}", backup.manifest.id, backup.manifest.source));
+                Err(self.none("latest", names.collect()))
+            }
         }
     }
 

@@ -207,7 +207,12 @@ async fn over_live_or_in_place(
     report: &mut Report,
 ) -> Result<Proof> {
     report.begin(context.monitor, "lock");
-    match open_live(context).await {
+    let live = match open_live(context).await {
+        // Once more: SQLite takes a page that cannot be read for one that is damaged.
+        Err(Error::NotADatabase { .. } | Error::Corrupt { .. }) => open_live(context).await,
+        other => other,
+    };
+    match live {
         Ok(Some(mut live)) => {
             let restored = locked(context, &mut live, restorer, report).await;
             report.unlocked();
