@@ -2,12 +2,12 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::support::{Random, Run, files_ending, full, send, wait_until};
-use crate::tenants::{PATTERN, Tenants, count, databases, sql, with_outcome};
+use crate::support::{Random, Run, files_ending, full, query, send, wait_until};
+use crate::tenants::{PATTERN, Tenants, count, databases, with_outcome};
 
 /// Keeps a job busy for a moment, and can be stopped.
 const SLOW: &str = "CREATE TABLE numbers (n INTEGER);
@@ -118,57 +118,54 @@ fn a_signal_rolls_back_what_is_under_way_and_starts_nothing_more() {
     }
 }
 
-/// Kills the shard again and again at random moments, then lets it come to its end.
+/// Within which a process is killed: it works on a handful of tenants in that time.
+const SPAN: Duration = Duration::from_millis(400);
+
+/// Kills the shard again and again at random moments until it comes to its end, and from the beginning.
 fn kill_and_restart(what: &str, ninth: &str) {
     let mut random = Random::new(what);
-    let (count_of, kills) = if full() { (80, 40) } else { (16, 8) };
-    let tenants = Tenants::new(count_of);
+    let (total, kills) = if full() { (40, 60) } else { (16, 8) };
+    let tenants = Tenants::new(total);
     tenants.sandbox.add_migration("009_numbers", ninth);
-    // One that is left alone says what all are to be like.
     let args = ["run", "--all", PATTERN, "--jobs", "3", "--output", "json"];
-    let (mut killed, mut recovered, mut span) = (0, 0, Duration::from_millis(400));
-    for _ in 0..kills {
-        let started = Instant::now();
+    let (mut killed, mut ends, mut recovered) = (0, 0, 0);
+    while killed < kills {
         let mut child = tenants.sandbox.spawn(&args);
-        std::thread::sleep(random.moment(span));
+        std::thread::sleep(random.moment(SPAN));
         let _ = child.kill();
         let run = Run::of(&child.wait_with_output().unwrap());
         if run.code == 0 {
-            // All was done before the kill: from the beginning, and a shorter while.
-            span = started.elapsed() / 2;
-            recovered += lines(&run.json());
-            for name in &tenants.names {
-                let folder = tenants.sandbox.path("backups").join(name);
-                fs::remove_dir_all(folder).unwrap();
-                let seed = if name.ends_with(['0', '2', '4', '6', '8']) {
-                    "seed.db"
-                } else {
-                    "seed-wal.db"
-                };
-                fs::copy(tenants.sandbox.path(seed), tenants.path(name)).unwrap();
-            }
+            recovered += recoveries(&run.json());
+            assert_done(&tenants);
+            tenants.begin_anew();
+            ends += 1;
         } else {
             killed += 1;
         }
     }
-    let run = tenants.sandbox.run(&args).expect_code(0);
-    let document = run.json();
-    recovered += lines(&document);
-    let done = count(&document, "migrated") + count(&document, "nothing_to_do");
-    assert_eq!(done, count_of, "{document:#}");
+    let document = tenants.sandbox.run(&args).expect_code(0).json();
+    recovered += recoveries(&document);
+    assert_done(&tenants);
     println!(
-        "{what}: {killed} kills; in the end {}; {recovered} recoveries",
+        "{what}: {killed} kills, {} ends; in the last {}; {recovered} recoveries",
+        ends + 1,
         document["counts"]
     );
+}
+
+/// Everything is migrated with its rows, and nothing is left of the jobs that were cut short.
+fn assert_done(tenants: &Tenants) {
     let (code, document) = tenants.run(&["run"]);
-    assert_eq!((code, count(&document, "nothing_to_do")), (0, count_of));
-    let expected = users(&tenants, &tenants.names[0]);
-    assert_eq!(expected, "ADMIN,READONLY,WRITE");
+    let idle = count(&document, "nothing_to_do");
+    assert_eq!((code, idle), (0, tenants.names.len()), "{document:#}");
     for name in &tenants.names {
+        let path = tenants.path(name);
         assert_eq!(tenants.revision(name), "009", "{name}");
-        assert_eq!(users(&tenants, name), expected, "{name}");
-        sql(&tenants.path(name), "SELECT n FROM numbers");
+        let roles = "SELECT group_concat(role) FROM (SELECT role FROM users ORDER BY id)";
+        assert_eq!(query(&path, roles), ["ADMIN,READONLY,WRITE"], "{name}");
+        query(&path, "SELECT n FROM numbers");
         let folder = tenants.sandbox.path("backups").join(name).join("app");
+        assert!(!files_ending(&folder, ".tar.gz").is_empty(), "{name}");
         for leftover in [".snapshot.db", ".part", ".tmp"] {
             assert!(
                 files_ending(&folder, leftover).is_empty(),
@@ -176,7 +173,7 @@ fn kill_and_restart(what: &str, ninth: &str) {
             );
         }
     }
-    for record in records(&tenants) {
+    for record in records(tenants) {
         let text = fs::read_to_string(&record).unwrap();
         let value: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert!(!value["outcome"].is_null(), "{}", record.display());
@@ -184,18 +181,10 @@ fn kill_and_restart(what: &str, ninth: &str) {
 }
 
 /// How much was found of jobs that were cut short.
-fn lines(document: &serde_json::Value) -> usize {
+fn recoveries(document: &serde_json::Value) -> usize {
     let recovered =
         |database: &serde_json::Value| database["recovered"].as_array().map_or(0, Vec::len);
     databases(document).iter().map(recovered).sum()
-}
-
-fn users(tenants: &Tenants, name: &str) -> String {
-    crate::support::query(
-        &tenants.path(name),
-        "SELECT group_concat(role) FROM (SELECT role FROM users ORDER BY id)",
-    )
-    .remove(0)
 }
 
 #[test]

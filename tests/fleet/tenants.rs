@@ -27,13 +27,21 @@ impl Tenants {
         fs::copy(sandbox.database(), &seeds[1]).unwrap();
         // Only the tenants' are left.
         fs::remove_dir_all(sandbox.path("data")).unwrap();
-        let _ = fs::remove_dir_all(sandbox.path("backups"));
         let names: Vec<String> = (0..count).map(|number| format!("t{number:04}")).collect();
-        for (name, seed) in names.iter().zip(seeds.iter().cycle()) {
-            fs::create_dir_all(sandbox.path("tenants").join(name)).unwrap();
-            fs::copy(seed, sandbox.path("tenants").join(name).join("app.db")).unwrap();
+        let tenants = Self { sandbox, names };
+        tenants.begin_anew();
+        tenants
+    }
+
+    /// Gives each its database, at revision 003, and takes the backups away.
+    pub fn begin_anew(&self) {
+        let _ = fs::remove_dir_all(self.sandbox.path("backups"));
+        let _ = fs::remove_dir_all(self.sandbox.path("tenants"));
+        let seeds = ["seed.db", "seed-wal.db"].map(|seed| self.sandbox.path(seed));
+        for (name, seed) in self.names.iter().zip(seeds.iter().cycle()) {
+            fs::create_dir_all(self.sandbox.path("tenants").join(name)).unwrap();
+            fs::copy(seed, self.path(name)).unwrap();
         }
-        Self { sandbox, names }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
