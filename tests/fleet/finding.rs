@@ -110,6 +110,30 @@ fn a_pattern_that_a_shell_has_expanded_works_as_well() {
 }
 
 #[test]
+fn several_patterns_find_what_each_of_them_does_and_keep_it_apart() {
+    let tenants = Tenants::new(2);
+    let other = tenants.sandbox.path("others/t0000");
+    fs::create_dir_all(&other).unwrap();
+    fs::copy(tenants.path("t0001"), other.join("app.db")).unwrap();
+    let args = ["run", "--all", PATTERN, "others/*/app.db"];
+    let (code, document) = tenants.sandbox.run_json(&args);
+    assert_eq!(code, 0, "{document:#}");
+    let expected = [
+        "others/t0000/app.db",
+        "tenants/t0000/app.db",
+        "tenants/t0001/app.db",
+    ];
+    assert_eq!(names(&document), expected);
+    for name in expected {
+        let folder = tenants
+            .sandbox
+            .path("backups")
+            .join(name.trim_end_matches(".db"));
+        assert_eq!(files_ending(&folder, ".tar.gz").len(), 1, "{name}");
+    }
+}
+
+#[test]
 fn names_of_all_kinds_are_found() {
     let tenants = Tenants::new(1);
     let odd = [
