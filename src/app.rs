@@ -8,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::{Cli, Output};
 use crate::command::{self, Outcome};
-use crate::config::{self, Config, Given};
+use crate::config::{self, Config, Given, GivenMany};
 use crate::error::{Error, Result};
 use crate::job::Context;
 use crate::logging;
@@ -104,6 +104,13 @@ fn given(cli: &Cli) -> Given {
         compression: global.compression.clone(),
         log_dir: global.log_dir.clone(),
         create_if_missing: command::creates(&cli.command),
+        many: command::many(&cli.command).map(|many| GivenMany {
+            all: many.all.clone(),
+            jobs: many.jobs.clone(),
+            max_failures: many.max_failures.clone(),
+            shard: many.shard.clone(),
+            shards: many.shards.clone(),
+        }),
     }
 }
 
@@ -118,7 +125,8 @@ async fn work(cli: &Cli, config: &Config) -> Outcome {
         interrupt: &interrupt,
         monitor: &progress,
     };
-    let outcome = command::dispatch(&cli.command, context, &cli.global).await;
+    let fleet = config.fleet.as_ref();
+    let outcome = command::dispatch(&cli.command, context, fleet, &cli.global).await;
     drop(progress);
     log(&outcome);
     outcome

@@ -74,7 +74,12 @@ pub enum Output {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// The job: bring the database to head, backup first
-    Run(Create),
+    Run {
+        #[command(flatten)]
+        create: Create,
+        #[command(flatten)]
+        many: Many,
+    },
     /// Bring the database up to a revision, through the same job
     Upgrade {
         /// head, a number, an Alembic id or a unique prefix of it, +N, <rev>+N; with --sql also <from>:<to>
@@ -82,6 +87,8 @@ pub enum Command {
         revision: String,
         #[command(flatten)]
         create: Create,
+        #[command(flatten)]
+        many: Many,
     },
     /// Bring the database down to a revision, through the same job
     Downgrade {
@@ -89,8 +96,10 @@ pub enum Command {
         #[arg(allow_hyphen_values = true)]
         revision: String,
         /// Print the SQL for the sqlite3 shell and change nothing
-        #[arg(long)]
+        #[arg(long, conflicts_with = "all")]
         sql: bool,
+        #[command(flatten)]
+        many: Many,
     },
     /// What the job would do, touch and lose, without doing it
     Plan {
@@ -115,7 +124,7 @@ pub enum Command {
     /// Record the text of migration files that were changed after they were applied; shows the changes first
     Repair,
     /// Take a backup and do nothing else
-    Backup,
+    Backup(Many),
     /// Look at the backups
     #[command(subcommand)]
     Backups(Backups),
@@ -211,8 +220,33 @@ pub struct Create {
     #[arg(long)]
     pub create_if_missing: bool,
     /// Print the SQL for the sqlite3 shell and change nothing
-    #[arg(long)]
+    #[arg(long, conflicts_with = "all")]
     pub sql: bool,
+}
+
+/// For jobs that can be done on many databases.
+#[derive(Debug, Args)]
+pub struct Many {
+    /// Every database that the pattern matches, each as a job of its own: 'tenants/*/app.db', in quotes [SAFESTEP_ALL]
+    #[arg(long, value_name = "PATTERN", num_args = 1.., help_heading = "Many databases")]
+    pub all: Vec<String>,
+    /// How many of them side by side [default: as many as there are cores, at most 8]
+    #[arg(long, value_name = "N", help_heading = "Many databases")]
+    pub jobs: Option<String>,
+    /// Start no further one when more than so many have failed [default: no limit]
+    #[arg(long, value_name = "N", help_heading = "Many databases")]
+    pub max_failures: Option<String>,
+    /// Only the share I of N, from 0 on
+    #[arg(
+        long,
+        value_name = "I/N",
+        conflicts_with = "shards",
+        help_heading = "Many databases"
+    )]
+    pub shard: Option<String>,
+    /// Only one of so many shares: the one that JOB_COMPLETION_INDEX says, as in an Indexed Job of Kubernetes
+    #[arg(long, value_name = "N", help_heading = "Many databases")]
+    pub shards: Option<String>,
 }
 
 /// `safestep backups …`

@@ -24,6 +24,13 @@ pub(super) struct File {
     pub(super) verify: Option<String>,
     pub(super) compression: Option<String>,
     pub(super) log_dir: Option<PathBuf>,
+    pub(super) all: Option<String>,
+    #[serde(default, deserialize_with = "number")]
+    pub(super) jobs: Option<String>,
+    #[serde(default, deserialize_with = "number")]
+    pub(super) max_failures: Option<String>,
+    #[serde(default, deserialize_with = "number")]
+    pub(super) shards: Option<String>,
     /// Its folder, which its paths are relative to.
     #[serde(skip)]
     pub(super) folder: PathBuf,
@@ -50,7 +57,7 @@ impl File {
         let wrong = |message: String| {
             usage(
                 format!("{}: {message}", path.display()),
-                "The keys are database, migrations, backups, lock_timeout, keep, verify, compression and log_dir.",
+                "The keys are database, migrations, backups, lock_timeout, keep, verify, compression, log_dir, all, jobs, max_failures and shards.",
             )
         };
         let bytes = storage::read_bounded(&path, LIMIT_BYTES).map_err(|error| {

@@ -34,9 +34,10 @@ use crate::storage::{self, JobLock, PathKind};
 
 pub use backup::backup;
 pub use changed::changed_files;
-pub use migrate::{migrate, repair, stamp};
+pub use migrate::{migrate, migrate_with, repair, stamp};
 pub use report::{Applied, BackupSummary, Phase, Report};
 pub use restore::{gather, restore};
+pub use run::Files;
 pub use task::{Goal, Stamp};
 
 const SMALLEST_PAGE_BYTES: u64 = 512;
