@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use tracing::Instrument;
+
 use super::early::Early;
 use super::keep;
 use super::recover::recover;
@@ -46,6 +48,19 @@ pub async fn repair(context: Context<'_>, seen: &[Problem], report: &mut Report)
 }
 
 async fn conduct(
+    context: Context<'_>,
+    task: Task<'_>,
+    files: Option<&Files>,
+    report: &mut Report,
+) -> Result<()> {
+    report.database = context.database().display().to_string();
+    let span = report.span();
+    conduct_in_span(context, task, files, report)
+        .instrument(span)
+        .await
+}
+
+async fn conduct_in_span(
     context: Context<'_>,
     task: Task<'_>,
     files: Option<&Files>,
