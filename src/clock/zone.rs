@@ -47,13 +47,20 @@ impl Zone {
             .ok_or_else(|| unknown(text))
     }
 
-    /// The moment in words: in UTC, and as a clock on the wall shows it there, as in `Sun 2026-11-29 02:00:00 CET`.
+    /// The moment as a clock on the wall shows it there: `Sun 2026-11-29 02:00:00 CET`.
+    #[must_use]
+    pub fn local(self, at: Stamp) -> String {
+        at.0.with_timezone(&self.0)
+            .format("%a %Y-%m-%d %H:%M:%S %Z")
+            .to_string()
+    }
+
+    /// The moment in words, there and in UTC.
     #[must_use]
     pub fn moment_of(self, at: Stamp) -> Moment {
-        let local = at.0.with_timezone(&self.0);
         Moment {
             utc: at.0.to_rfc3339_opts(SecondsFormat::Secs, true),
-            local: local.format("%a %Y-%m-%d %H:%M:%S %Z").to_string(),
+            local: self.local(at),
         }
     }
 

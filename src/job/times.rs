@@ -10,10 +10,15 @@ use super::task::Task;
 use crate::clock::{Stamp, Window};
 use crate::error::{Error, Problem, Result, TooLong};
 use crate::forecast::{Estimate, forecast};
-use crate::sqlite::{self, Access, Connection};
+use crate::sqlite::{self, Access, Connection, Interrupt};
 
 /// How often a wait for the window looks at the clock, which may be set meanwhile, and whether a signal has come.
 const LOOK: Duration = Duration::from_millis(250);
+
+/// Of the time that is left, what may be spent to estimate whether it is enough: a migration that computes much without
+/// reading a row takes as long in the estimate.
+const SHARE_FOR_ESTIMATE: u32 = 4;
+const LONGEST_ESTIMATE: Duration = Duration::from_mins(1);
 
 /// The limits that somebody has set.
 #[derive(Debug, Clone, Default)]
@@ -29,9 +34,13 @@ pub struct Times {
 }
 
 impl Context<'_> {
-    /// The deadline begins to run. Whoever takes a command begins with this; a job by itself has no deadline.
+    /// The deadline begins to run, unless the job is to wait for its window first. Whoever takes a command begins with this;
+    /// a job by itself has no deadline.
     pub fn start_deadline(&self) {
-        self.interrupt.allow(self.settings.times.deadline);
+        let times = &self.settings.times;
+        let window = times.window.as_ref().filter(|_| times.wait);
+        let waits = window.is_some_and(|window| !window.is_open(Stamp::now()));
+        self.interrupt.allow(times.deadline.filter(|_| !waits));
     }
 }
 
@@ -64,13 +73,15 @@ impl Run<'_> {
         let Some(window) = self.window().cloned() else {
             return Ok(());
         };
+        // One that has closed on jobs beside this one must not be waited for with theirs still under way.
+        context.interrupt.check()?;
         let mut now = Stamp::now();
         if !window.is_open(now) {
             if !context.settings.times.wait {
                 return Err(Error::OutsideWindow(Box::new(window.facts(now))));
             }
             now = self.wait_for(&window).await?;
-            context.start_deadline();
+            context.interrupt.allow(context.settings.times.deadline);
         }
         context.interrupt.end_with(&window, now);
         Ok(())
@@ -110,16 +121,20 @@ impl Run<'_> {
         if context.settings.times.start_anyway || self.task.is_history_only() {
             return Ok(());
         }
-        if context.interrupt.time_left().is_none() {
+        let Some((left, _)) = context.interrupt.time_left() else {
             return Ok(());
-        }
+        };
         self.phase("estimate");
-        let estimate = match self.estimate().await {
+        let brief = LONGEST_ESTIMATE.min(left / SHARE_FOR_ESTIMATE);
+        let part = context.interrupt.for_at_most(brief);
+        let estimate = match self.estimate(&part).await {
             Ok(estimate) => estimate,
             Err(error) => {
                 context.interrupt.check()?;
-                let message =
-                    format!("could not be estimated, and was started all the same: {error}");
+                let error = part.explain(error);
+                let message = format!(
+                    "how long it takes could not be estimated ({error}), and it was started"
+                );
                 self.report.warnings.push(Problem::new("time", message));
                 return Ok(());
             }
@@ -137,18 +152,12 @@ impl Run<'_> {
     }
 
     /// That of `plan`, of the database as it stands.
-    async fn estimate(&mut self) -> Result<Estimate> {
+    async fn estimate(&mut self, part: &Interrupt) -> Result<Estimate> {
         let context = self.context;
-        let mut reader =
-            Connection::open(context.database(), Access::ReadOnly, context.interrupt).await?;
+        let mut reader = Connection::open(context.database(), Access::ReadOnly, part).await?;
         let estimated = async {
-            sqlite::begin_reading(
-                &mut reader,
-                context.deadline(),
-                context.interrupt,
-                context.wait_notice(),
-            )
-            .await?;
+            let (deadline, notice) = (context.deadline(), context.wait_notice());
+            sqlite::begin_reading(&mut reader, deadline, part, notice).await?;
             let decision = self.decide(&mut reader).await?;
             if decision.done {
                 return Ok(Estimate::default());

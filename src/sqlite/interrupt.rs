@@ -39,11 +39,17 @@ impl Time {
         both.min_by_key(|(left, _)| *left)
     }
 
+    fn is_over(&self) -> bool {
+        let deadline = self.deadline.as_ref();
+        let closing = self.closing.as_ref();
+        deadline.is_some_and(|(deadline, _)| deadline.remaining().is_none())
+            || closing.is_some_and(|(closes, _)| *closes <= Stamp::now())
+    }
+
+    /// Asked often, so nothing is put into words before it has to be.
     fn look(&mut self) -> Option<&TimeLimit> {
-        let is_bounded = self.deadline.is_some() || self.closing.is_some();
-        if is_bounded && self.up.is_none() {
-            let gone = self.left().filter(|(left, _)| left.is_zero());
-            self.up = gone.map(|(_, limit)| limit);
+        if self.up.is_none() && self.is_over() {
+            self.up = self.left().map(|(_, limit)| limit);
         }
         self.up.as_ref()
     }
@@ -58,6 +64,17 @@ impl Interrupt {
             time: Arc::clone(&self.time),
             shielded: Arc::default(),
         }
+    }
+
+    /// For a part of a job that is given up when it lasts longer than that: it hears of the same signals.
+    #[must_use]
+    pub fn for_at_most(&self, limit: Duration) -> Self {
+        let part = Self {
+            signal: Arc::clone(&self.signal),
+            ..Self::default()
+        };
+        part.allow(Some(limit));
+        part
     }
 
     /// Asks for a stop because of this signal.
