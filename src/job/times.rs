@@ -8,7 +8,7 @@ use super::report::Report;
 use super::run::Run;
 use super::task::Task;
 use crate::clock::{Stamp, Window};
-use crate::error::{Error, Problem, Result, TooLong};
+use crate::error::{Error, Problem, Result, TimeLimit, TooLong};
 use crate::forecast::{Estimate, forecast};
 use crate::sqlite::{self, Access, Connection, Interrupt};
 
@@ -34,13 +34,9 @@ pub struct Times {
 }
 
 impl Context<'_> {
-    /// The deadline begins to run, unless the job is to wait for its window first. Whoever takes a command begins with this;
-    /// a job by itself has no deadline.
+    /// The deadline begins to run. Whoever takes a command begins with this; a job by itself has no deadline.
     pub fn start_deadline(&self) {
-        let times = &self.settings.times;
-        let window = times.window.as_ref().filter(|_| times.wait);
-        let waits = window.is_some_and(|window| !window.is_open(Stamp::now()));
-        self.interrupt.allow(times.deadline.filter(|_| !waits));
+        self.interrupt.allow(self.settings.times.deadline);
     }
 }
 
@@ -73,15 +69,17 @@ impl Run<'_> {
         let Some(window) = self.window().cloned() else {
             return Ok(());
         };
-        // One that has closed on jobs beside this one must not be waited for with theirs still under way.
-        context.interrupt.check()?;
+        // One that has closed on jobs beside this one is not waited for: their time would be forgotten.
+        if let Some(TimeLimit::Window { .. }) = context.interrupt.time_up() {
+            context.interrupt.check()?;
+        }
         let mut now = Stamp::now();
         if !window.is_open(now) {
             if !context.settings.times.wait {
                 return Err(Error::OutsideWindow(Box::new(window.facts(now))));
             }
             now = self.wait_for(&window).await?;
-            context.interrupt.allow(context.settings.times.deadline);
+            context.start_deadline();
         }
         context.interrupt.end_with(&window, now);
         Ok(())
@@ -131,11 +129,7 @@ impl Run<'_> {
             Ok(estimate) => estimate,
             Err(error) => {
                 context.interrupt.check()?;
-                let error = part.explain(error);
-                let message = format!(
-                    "how long it takes could not be estimated ({error}), and it was started"
-                );
-                self.report.warnings.push(Problem::new("time", message));
+                self.note_unknown(&part, &error);
                 return Ok(());
             }
         };
@@ -149,6 +143,16 @@ impl Run<'_> {
             }
             _ => Ok(()),
         }
+    }
+
+    fn note_unknown(&mut self, part: &Interrupt, error: &Error) {
+        let why = match part.time_up() {
+            Some(_) => "that took too long itself".to_owned(),
+            None => error.to_string(),
+        };
+        let message =
+            format!("how long it takes could not be estimated ({why}), and it was started");
+        self.report.warnings.push(Problem::new("time", message));
     }
 
     /// That of `plan`, of the database as it stands.
