@@ -386,6 +386,37 @@ fn the_environment_and_the_file_set_windows_too_and_a_restore_has_none() {
     run(&sandbox, &["run", "--window", "daily 00:00-24:00"]);
 }
 
+#[test]
+fn one_deadline_and_one_window_are_those_of_all_databases_of_a_command() {
+    let (sandbox, content) = endless("");
+    let tenants: Vec<_> = ["a", "b", "c"]
+        .map(|name| sandbox.path(&format!("tenants/{name}/app.db")))
+        .into();
+    for tenant in &tenants {
+        fs::create_dir_all(tenant.parent().expect("a folder")).expect("folder");
+        fs::copy(sandbox.database(), tenant).expect("copy");
+    }
+    let all = ["run", "--all", "tenants/*/app.db", "--jobs", "1"];
+    let codes = |more: &[&str]| -> Vec<String> {
+        let (code, document) = sandbox.run_json(&[&all, more].concat());
+        assert_eq!(code, 75, "{document:#}");
+        let databases = document["databases"].as_array().expect("databases");
+        let code = |database: &Value| database["error"]["code"].as_str().map(str::to_owned);
+        databases
+            .iter()
+            .map(|database| code(database).unwrap_or_else(|| "not begun".into()))
+            .collect()
+    };
+    assert_eq!(codes(&["--window", &closed()]), ["outside_window"; 3]);
+    assert_eq!(
+        codes(&["--deadline", "4s"]),
+        ["out_of_time", "not begun", "not begun"]
+    );
+    for tenant in &tenants {
+        assert!(support::content(tenant) == content);
+    }
+}
+
 /// Lets time be up when a phase begins.
 struct UpIn<'i> {
     phase: &'static str,
