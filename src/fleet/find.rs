@@ -177,15 +177,15 @@ fn walk(base: &Path, parts: &[Part], matched: &mut BTreeSet<PathBuf>) {
         let entry = base.join(entry.file_name().unwrap_or_default());
         match pattern {
             Some(pattern) if pattern.matches_with(&name, OPTIONS) => walk(&entry, rest, matched),
-            // A link to a folder above would lead round in circles.
-            None if !name.starts_with('.') && !storage::is_link(&entry) => {
-                if entry.is_dir() {
-                    walk(&entry, parts, matched);
-                }
-            }
+            None if is_deeper(&entry, &name) => walk(&entry, parts, matched),
             _ => {}
         }
     }
+}
+
+/// A link to a folder above would lead round in circles.
+fn is_deeper(entry: &Path, name: &str) -> bool {
+    !name.starts_with('.') && !storage::is_link(entry) && entry.is_dir()
 }
 
 /// The path of what could not be looked for.

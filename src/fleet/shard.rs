@@ -95,7 +95,7 @@ mod tests {
         let found: Vec<_> = ["acme/app.db", "beta/app.db", "gamma/app.db", "ä/app.db"]
             .map(shard_of)
             .into();
-        assert_eq!(found, [Some(0), Some(0), Some(0), Some(0)]);
+        assert_eq!(found, [Some(3), Some(2), Some(3), Some(2)]);
     }
 
     #[test]
