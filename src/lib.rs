@@ -39,6 +39,9 @@ pub mod job;
 // Many databases, a job each.
 pub mod fleet;
 
+// What others hear of it.
+pub mod metrics;
+
 // The command line.
 pub mod config;
 pub mod cli;

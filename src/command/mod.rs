@@ -5,6 +5,7 @@ mod backups;
 mod check;
 mod current;
 mod doctor;
+mod fit;
 mod fleet;
 mod history;
 mod jobs;
@@ -18,7 +19,7 @@ mod show;
 mod sql;
 mod standing;
 
-use crate::cli::{Backups, Command, Create, Global, Many};
+use crate::cli::{Backups, Command, Create, Global, Limit, Many, Times};
 use crate::error::Result;
 use crate::fleet::{Fleet, Work};
 use crate::job::{Context, Goal};
@@ -38,6 +39,9 @@ pub async fn dispatch(
     global: &Global,
 ) -> Outcome {
     let verbose = global.verbose;
+    if limit(command).is_some() {
+        context.start_deadline();
+    }
     if let Some((fleet, work)) = fleet.zip(work(command)) {
         return fleet::run(context, fleet, &work, verbose);
     }
@@ -59,8 +63,8 @@ pub async fn dispatch(
         Command::Run { .. } => jobs::run(context, verbose).await,
         Command::Upgrade { revision, .. } => jobs::upgrade(context, revision, verbose).await,
         Command::Downgrade { revision, .. } => jobs::downgrade(context, revision, verbose).await,
-        Command::Plan { revision } => plan::plan(context, revision).await,
-        Command::Restore { backup } => restore::restore(context, backup, global).await,
+        Command::Plan { revision, .. } => plan::plan(context, revision).await,
+        Command::Restore { backup, .. } => restore::restore(context, backup, global).await,
         Command::Stamp { revision, force } => jobs::stamp(context, revision, *force, verbose).await,
         Command::Repair => repair::repair(context, global).await,
         Command::Backup(_) => jobs::backup(context, verbose).await,
@@ -138,6 +142,27 @@ pub fn many(command: &Command) -> Option<&Many> {
         Command::Downgrade { sql, many, .. } => (!sql).then_some(many),
         Command::Backup(many) => Some(many),
         _ => None,
+    }
+}
+
+/// What bounds the time of a verb that migrates, or of a plan of it.
+#[must_use]
+pub fn times(command: &Command) -> Option<&Times> {
+    match command {
+        Command::Run { create, .. } | Command::Upgrade { create, .. } => Some(&create.times),
+        Command::Downgrade { times, .. } | Command::Plan { times, .. } => Some(times),
+        _ => None,
+    }
+}
+
+/// The deadline of a verb that can have one.
+#[must_use]
+pub fn limit(command: &Command) -> Option<&Limit> {
+    match command {
+        Command::Restore { limit, .. } => Some(limit),
+        // It only looks.
+        Command::Plan { .. } => None,
+        command => times(command).map(|times| &times.limit),
     }
 }
 

@@ -91,7 +91,6 @@ impl<'a> Run<'a> {
         files: Option<&Files>,
         report: &'a mut Report,
     ) -> Result<Self> {
-        report.database = context.database().display().to_string();
         report.begin(context.monitor, "files");
         let Files { migrations, enums } = match files {
             Some(files) => files.clone(),
