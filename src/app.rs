@@ -132,7 +132,13 @@ fn log((answer, result): &Outcome) {
         Ok(())
             if matches!(
                 outcome,
-                "nothing_to_do" | "listed" | "shown" | "healthy" | "planned" | "clean"
+                "nothing_to_do"
+                    | "would_prune"
+                    | "listed"
+                    | "shown"
+                    | "healthy"
+                    | "planned"
+                    | "clean"
             ) =>
         {
             tracing::debug!(outcome, "done");

@@ -226,4 +226,19 @@ pub enum Backups {
         #[arg(default_value = "latest")]
         backup: String,
     },
+    /// Prove that backups can be put back: unpack them, compare them with what they promise, have SQLite check them
+    Verify {
+        /// 'latest', an id, or the path of an archive
+        #[arg(default_value = "latest", conflicts_with = "all")]
+        backup: String,
+        /// All of them
+        #[arg(long)]
+        all: bool,
+    },
+    /// Remove what need not be kept, and tell why the rest stays
+    Prune {
+        /// Only tell
+        #[arg(long)]
+        dry_run: bool,
+    },
 }

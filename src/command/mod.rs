@@ -50,6 +50,10 @@ pub async fn dispatch(command: &Command, context: Context<'_>, global: &Global) 
         Command::Backup => jobs::backup(context, verbose).await,
         Command::Backups(Backups::List) => plain(backups::list(context)),
         Command::Backups(Backups::Show { backup }) => plain(backups::show(context, backup)),
+        Command::Backups(Backups::Verify { backup, all }) => {
+            backups::verify(context, backup, *all).await
+        }
+        Command::Backups(Backups::Prune { dry_run }) => backups::prune(context, *dry_run).await,
         Command::Current { all, check_heads } => {
             current::current(context, *all, verbose, *check_heads).await
         }
@@ -88,6 +92,8 @@ pub fn name(command: &Command) -> &'static str {
         Command::Backup => "backup",
         Command::Backups(Backups::List) => "backups list",
         Command::Backups(Backups::Show { .. }) => "backups show",
+        Command::Backups(Backups::Verify { .. }) => "backups verify",
+        Command::Backups(Backups::Prune { .. }) => "backups prune",
         Command::Current { .. } => "current",
         Command::History { .. } => "history",
         Command::Heads { .. } => "heads",

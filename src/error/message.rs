@@ -111,6 +111,10 @@ impl fmt::Display for Error {
                     backup.display()
                 )
             }
+            Self::BackupsUnusable { checked, problems } => {
+                write!(f, "{} of {checked} backups cannot be used", problems.len())?;
+                lines(f, problems)
+            }
             Self::RecordUnusable { record, reason } => {
                 write!(
                     f,

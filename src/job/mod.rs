@@ -11,13 +11,16 @@ mod changed;
 mod clock;
 mod draft;
 mod early;
+mod examine;
 mod keep;
 mod migrate;
+mod prune;
 mod recover;
 mod report;
 mod restore;
 mod run;
 mod task;
+mod verify;
 mod work;
 
 use std::path::{Path, PathBuf};
@@ -35,9 +38,11 @@ use crate::storage::{self, JobLock, PathKind};
 pub use backup::backup;
 pub use changed::changed_files;
 pub use migrate::{migrate, repair, stamp};
+pub use prune::{Judged, Pruning, prune};
 pub use report::{Applied, BackupSummary, Phase, Report};
 pub use restore::{gather, restore};
 pub use task::{Goal, Stamp};
+pub use verify::{Checked, Chosen, Verification, verify};
 
 const SMALLEST_PAGE_BYTES: u64 = 512;
 /// Between two looks at `/proc` for the holders of a database.
