@@ -1,9 +1,15 @@
-//! The only source of time: wall-clock stamps for names and records, and
-//! deadlines for every wait.
+//! The only source of time: wall-clock stamps for names and records, deadlines for every wait, and the windows of the week
+//! in which a job may run.
+
+mod window;
+mod zone;
 
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+
+pub use window::Window;
+pub use zone::Zone;
 
 /// A moment in UTC, as it is written into names and records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,6 +20,21 @@ impl Stamp {
     #[must_use]
     pub fn now() -> Self {
         Self(Utc::now())
+    }
+
+    /// The moment that is `duration` later.
+    #[must_use]
+    pub fn plus(self, duration: Duration) -> Self {
+        let later = TimeDelta::from_std(duration)
+            .ok()
+            .and_then(|delta| self.0.checked_add_signed(delta));
+        Self(later.unwrap_or(DateTime::<Utc>::MAX_UTC))
+    }
+
+    /// How long it is from here to `later`; nothing where that has passed.
+    #[must_use]
+    pub fn until(self, later: Self) -> Duration {
+        (later.0 - self.0).to_std().unwrap_or_default()
     }
 
     /// For file names, sortable also within a second: `20261122T170000.123Z`.
