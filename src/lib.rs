@@ -36,6 +36,9 @@ pub mod restore;
 // The only module that knows the order of things.
 pub mod job;
 
+// What others hear of it.
+pub mod metrics;
+
 // The command line.
 pub mod config;
 pub mod cli;

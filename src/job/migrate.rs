@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use tracing::Instrument;
+
 use super::early::Early;
 use super::keep;
 use super::recover::recover;
@@ -36,6 +38,14 @@ pub async fn repair(context: Context<'_>, seen: &[Problem], report: &mut Report)
 }
 
 async fn conduct(context: Context<'_>, task: Task<'_>, report: &mut Report) -> Result<()> {
+    report.database = context.database().display().to_string();
+    let span = report.span();
+    conduct_in_span(context, task, report)
+        .instrument(span)
+        .await
+}
+
+async fn conduct_in_span(context: Context<'_>, task: Task<'_>, report: &mut Report) -> Result<()> {
     let result = match Run::prepare(context, task, report) {
         Ok(mut run) => go(&mut run)
             .await

@@ -71,7 +71,6 @@ impl<'a> Run<'a> {
         task: Task<'a>,
         report: &'a mut Report,
     ) -> Result<Self> {
-        report.database = context.database().display().to_string();
         report.begin(context.monitor, "files");
         let files = Migrations::read(&context.settings.migrations)?;
         Ok(Self {

@@ -243,6 +243,7 @@ impl Work<'_> {
         let request = snapshot::Request {
             catalog: self.catalog,
             database: context.database(),
+            job: &run.report.job,
             purpose: Purpose::Migration,
             facts: self.facts,
             from: self.from.to_owned(),
