@@ -19,6 +19,7 @@ mod recover;
 mod report;
 mod restore;
 mod run;
+mod standing;
 mod task;
 mod verify;
 mod work;
@@ -27,7 +28,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::archive::Compression;
-use crate::catalog::{Catalog, JobKind, JobRecord};
+use crate::catalog::{Catalog, JobId, JobKind, JobRecord};
 use crate::clock::{Deadline, Stopwatch};
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
@@ -41,6 +42,7 @@ pub use migrate::{migrate, repair, stamp};
 pub use prune::{Judged, Pruning, prune};
 pub use report::{Applied, BackupSummary, Phase, Report};
 pub use restore::{gather, restore};
+pub use standing::at_head;
 pub use task::{Goal, Stamp};
 pub use verify::{Checked, Chosen, Verification, verify};
 
@@ -83,6 +85,11 @@ pub struct Context<'a> {
 impl Context<'_> {
     fn database(&self) -> &Path {
         &self.settings.database
+    }
+
+    /// What the log lines of a job without a [`Report`] say that they belong to.
+    fn span(&self, job: &JobId) -> tracing::Span {
+        report::span(job, &self.database().display().to_string())
     }
 
     pub(crate) fn deadline(&self) -> Deadline {

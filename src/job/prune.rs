@@ -1,9 +1,10 @@
 //! `safestep backups prune`: what retention takes away, and why the rest stays.
 
 use serde::Serialize;
+use tracing::Instrument;
 
 use super::Context;
-use crate::catalog::{Reason, Verdict};
+use crate::catalog::{JobId, Reason, Verdict};
 use crate::error::Result;
 
 /// What pruning did, or would do.
@@ -11,6 +12,8 @@ use crate::error::Result;
 pub struct Pruning {
     /// `pruned`, `would_prune`, `nothing_to_do` or `failed`.
     pub outcome: &'static str,
+    /// The job's name; also in each of its log lines.
+    pub job: JobId,
     /// The backups folder of the database.
     pub folder: String,
     /// Nothing was removed, since only a look was asked for.
@@ -40,7 +43,8 @@ pub struct Judged {
 
 /// Removes what the rules of retention do not keep; with `dry_run` only tells.
 pub async fn prune(context: Context<'_>, dry_run: bool, report: &mut Pruning) -> Result<()> {
-    let result = go(&context, dry_run, report).await;
+    let span = context.span(&report.job);
+    let result = go(&context, dry_run, report).instrument(span).await;
     report.outcome = match &result {
         Err(_) => "failed",
         Ok(()) if report.removed.is_empty() => "nothing_to_do",

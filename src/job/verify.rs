@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use serde::Serialize;
+use tracing::Instrument;
 
 use super::{Context, examine};
-use crate::catalog::{self, Backup, Catalog, VERIFY_LOCK, Verified, discard_database};
+use crate::catalog::{self, Backup, Catalog, JobId, VERIFY_LOCK, Verified, discard_database};
 use crate::clock::{Stamp, Stopwatch};
 use crate::error::{Error, Problem, Result};
 use crate::storage::{self, JobLock};
@@ -24,6 +25,8 @@ pub enum Chosen {
 pub struct Verification {
     /// `verified` or `failed`.
     pub outcome: &'static str,
+    /// The job's name; also in each of its log lines.
+    pub job: JobId,
     /// The backups folder of the database.
     pub folder: String,
     /// The backups that were looked at, oldest first.
@@ -57,7 +60,9 @@ pub async fn verify(
     report: &mut Verification,
 ) -> Result<()> {
     let watch = Stopwatch::start();
+    let span = context.span(&report.job);
     let result = go(&context, chosen, report)
+        .instrument(span)
         .await
         .map_err(|error| context.interrupt.explain(error));
     report.elapsed_ms = watch.elapsed_ms();
@@ -131,7 +136,7 @@ async fn check(
     context.interrupt.check()?;
     context.monitor.step(&backup.manifest.id);
     let watch = Stopwatch::start();
-    let finding = match unpack_and_examine(context, catalog, backup).await {
+    let finding = match unpack_and_examine(context, catalog, &report.job, backup).await {
         Ok(damage) => {
             report.warnings.extend(damage);
             None
@@ -161,11 +166,12 @@ async fn check(
 async fn unpack_and_examine(
     context: &Context<'_>,
     catalog: &Catalog,
+    job: &JobId,
     backup: &Backup,
 ) -> Result<Option<Problem>> {
     catalog::require_promised(backup)?;
     storage::require_free(catalog.folder(), backup.manifest.size_bytes)?;
-    let slot = catalog.new_slot(Stamp::now(), "verify", &backup.manifest.from);
+    let slot = catalog.new_slot(Stamp::now(), job, "verify", &backup.manifest.from);
     let scratch = slot.scratch();
     let examined = examine_in(context, backup, &scratch).await;
     discard_database(&scratch)?;
