@@ -74,7 +74,12 @@ pub enum Output {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// The job: bring the database to head, backup first
-    Run(Create),
+    Run {
+        #[command(flatten)]
+        create: Create,
+        #[command(flatten)]
+        many: Many,
+    },
     /// Bring the database up to a revision, through the same job
     Upgrade {
         /// head, a number, an Alembic id or a unique prefix of it, +N, <rev>+N; with --sql also <from>:<to>
@@ -82,6 +87,8 @@ pub enum Command {
         revision: String,
         #[command(flatten)]
         create: Create,
+        #[command(flatten)]
+        many: Many,
     },
     /// Bring the database down to a revision, through the same job
     Downgrade {
@@ -89,8 +96,10 @@ pub enum Command {
         #[arg(allow_hyphen_values = true)]
         revision: String,
         /// Print the SQL for the sqlite3 shell and change nothing
-        #[arg(long)]
+        #[arg(long, conflicts_with = "all")]
         sql: bool,
+        #[command(flatten)]
+        many: Many,
     },
     /// What the job would do, touch and lose, without doing it
     Plan {
@@ -115,7 +124,7 @@ pub enum Command {
     /// Record the text of migration files that were changed after they were applied; shows the changes first
     Repair,
     /// Take a backup and do nothing else
-    Backup,
+    Backup(Many),
     /// Look at the backups
     #[command(subcommand)]
     Backups(Backups),
@@ -155,6 +164,8 @@ pub enum Command {
     Revision(Revision),
     /// Look at locks and their holders, journal, disk, interrupted jobs and schema drift
     Doctor,
+    /// Stay, and do the jobs at their times, where nothing else would start them; answers /healthz, /readyz and /metrics
+    Daemon(Daemon),
     /// Print a completion script for a shell
     Completions {
         /// Which shell
@@ -211,8 +222,33 @@ pub struct Create {
     #[arg(long)]
     pub create_if_missing: bool,
     /// Print the SQL for the sqlite3 shell and change nothing
-    #[arg(long)]
+    #[arg(long, conflicts_with = "all")]
     pub sql: bool,
+}
+
+/// For jobs that can be done on many databases.
+#[derive(Debug, Args)]
+pub struct Many {
+    /// Every database that the pattern matches, each as a job of its own: 'tenants/*/app.db', in quotes [SAFESTEP_ALL]
+    #[arg(long, value_name = "PATTERN", num_args = 1.., help_heading = "Many databases")]
+    pub all: Vec<String>,
+    /// How many of them side by side [default: as many as there are cores, at most 8]
+    #[arg(long, value_name = "N", help_heading = "Many databases")]
+    pub jobs: Option<String>,
+    /// Start no further one when more than so many have failed [default: no limit]
+    #[arg(long, value_name = "N", help_heading = "Many databases")]
+    pub max_failures: Option<String>,
+    /// Only the share I of N, from 0 on
+    #[arg(
+        long,
+        value_name = "I/N",
+        conflicts_with = "shards",
+        help_heading = "Many databases"
+    )]
+    pub shard: Option<String>,
+    /// Only one of so many shares: the one that JOB_COMPLETION_INDEX says, as in an Indexed Job of Kubernetes
+    #[arg(long, value_name = "N", help_heading = "Many databases")]
+    pub shards: Option<String>,
 }
 
 /// `safestep backups …`
@@ -241,4 +277,30 @@ pub enum Backups {
         #[arg(long)]
         dry_run: bool,
     },
+}
+
+/// `safestep daemon`
+#[derive(Debug, Args)]
+pub struct Daemon {
+    /// When to bring the database to head: a cron expression, or 'window' for the opening of the window
+    #[arg(long, value_name = "CRON")]
+    pub run_at: Option<String>,
+    /// When to take a backup, such as "0 * * * *"
+    #[arg(long, value_name = "CRON")]
+    pub backup_at: Option<String>,
+    /// When to verify all backups
+    #[arg(long, value_name = "CRON")]
+    pub verify_at: Option<String>,
+    /// When to remove the backups that need not be kept
+    #[arg(long, value_name = "CRON")]
+    pub prune_at: Option<String>,
+    /// What becomes of times at which the daemon was not there: catch_up (once) or skip [default: catch_up]
+    #[arg(long, value_name = "HOW")]
+    pub missed: Option<String>,
+    /// Where to answer over HTTP; "" for nowhere [default: 127.0.0.1:9187]
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<String>,
+    /// Build a new database where there is none
+    #[arg(long)]
+    pub create_if_missing: bool,
 }

@@ -36,14 +36,20 @@ pub mod restore;
 // The only module that knows the order of things.
 pub mod job;
 
+// Many databases, a job each.
+pub mod fleet;
+
 // What others hear of it.
+pub mod logging;
 pub mod metrics;
+
+// The jobs at their times.
+pub mod daemon;
 
 // The command line.
 pub mod config;
 pub mod cli;
 pub mod report;
-pub mod logging;
 pub mod progress;
 pub mod command;
 pub mod app;

@@ -121,7 +121,14 @@ mod tests {
 
     #[test]
     fn what_is_no_expression_or_never_comes_is_refused_with_an_example() {
-        for text in ["", "hourly", "61 * * * *", "* * *", "0 0 30 2 *", "0 0 * * * * 2027"] {
+        for text in [
+            "",
+            "hourly",
+            "61 * * * *",
+            "* * *",
+            "0 0 30 2 *",
+            "0 0 * * * * 2027",
+        ] {
             let words = Cron::parse(text, Zone::default()).expect_err(text);
             assert!(words.contains("write for example"), "{words}");
         }

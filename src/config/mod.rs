@@ -1,8 +1,10 @@
 //! Where the settings come from: flags, then `SAFESTEP_*`, then `safestep.toml`, then `DATABASE_URL` or `DATA_DIR`,
 //! then `data/fastflow.db`. All environment variables are read here.
 
+mod daemon;
 mod database;
 mod file;
+mod many;
 mod source;
 mod values;
 
@@ -10,18 +12,21 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::fleet::Fleet;
 use crate::job::Settings;
 use crate::storage;
 
+pub use daemon::{DaemonConfig, GivenDaemon};
 use database::database_path;
 use file::File;
+pub use many::GivenMany;
 use source::{Source, Value};
 
 const DEFAULT_DATABASE: &str = "data/fastflow.db";
 const DEFAULT_MIGRATIONS: &str = "migrations";
 const DEFAULT_BACKUPS: &str = "backups";
 /// The environment variables that are read.
-const VARIABLES: [&str; 11] = [
+const VARIABLES: [&str; 23] = [
     "SAFESTEP_DATABASE",
     "SAFESTEP_MIGRATIONS",
     "SAFESTEP_BACKUPS",
@@ -31,6 +36,18 @@ const VARIABLES: [&str; 11] = [
     "SAFESTEP_COMPRESSION",
     "SAFESTEP_LOG_DIR",
     "SAFESTEP_CONFIG",
+    "SAFESTEP_DAEMON_RUN",
+    "SAFESTEP_DAEMON_BACKUP",
+    "SAFESTEP_DAEMON_VERIFY",
+    "SAFESTEP_DAEMON_PRUNE",
+    "SAFESTEP_DAEMON_MISSED",
+    "SAFESTEP_DAEMON_LISTEN",
+    "SAFESTEP_ALL",
+    "SAFESTEP_JOBS",
+    "SAFESTEP_MAX_FAILURES",
+    "SAFESTEP_SHARD",
+    "SAFESTEP_SHARDS",
+    "JOB_COMPLETION_INDEX",
     "DATABASE_URL",
     "DATA_DIR",
 ];
@@ -58,6 +75,10 @@ pub struct Given {
     pub log_dir: Option<PathBuf>,
     /// `--create-if-missing`
     pub create_if_missing: bool,
+    /// Of a verb that can be run on many databases.
+    pub many: Option<GivenMany>,
+    /// Of the daemon.
+    pub daemon: Option<GivenDaemon>,
 }
 
 /// Everything that a command needs to know.
@@ -65,6 +86,10 @@ pub struct Given {
 pub struct Config {
     /// For the jobs.
     pub settings: Settings,
+    /// Where there are many databases.
+    pub fleet: Option<Fleet>,
+    /// Of the daemon.
+    pub daemon: Option<DaemonConfig>,
     /// Where the rolling log files go.
     pub log_dir: PathBuf,
 }
@@ -78,13 +103,18 @@ impl Config {
             env: &env,
             file: &file,
         };
+        let fleet = many::fleet(given, &source)?;
         let backups = source.path(
             given.backups.as_deref(),
             "SAFESTEP_BACKUPS",
             file.backups.as_deref(),
         );
         let settings = Settings {
-            database: storage::absolute(&database(given, &source)?)?,
+            // Of a fleet, each job has its own.
+            database: match fleet {
+                Some(_) => PathBuf::new(),
+                None => storage::absolute(&database(given, &source)?)?,
+            },
             migrations: source
                 .path(
                     given.migrations.as_deref(),
@@ -118,7 +148,13 @@ impl Config {
                 file.log_dir.as_deref(),
             )
             .unwrap_or_else(|| settings.backups.join("logs"));
-        Ok(Self { settings, log_dir })
+        let daemon = daemon::daemon(given, &source, (crate::clock::Zone::default(), None))?;
+        Ok(Self {
+            settings,
+            fleet,
+            daemon,
+            log_dir,
+        })
     }
 }
 

@@ -19,7 +19,7 @@ use std::fmt;
 
 use crate::clock::{Cron, Stamp, Window, Zone};
 
-pub use executor::Jobs;
+pub use executor::{Jobs, Load, Setup, Watch};
 pub use http::Server;
 pub use planner::{Missed, Planner};
 pub use serve::{Daemon, Ended, Event, Executor};

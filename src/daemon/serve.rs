@@ -244,7 +244,10 @@ impl<'d, W: Wall, E: Executor> Daemon<'d, W, E> {
             };
             tracing::info!(target: logging::WATCH, task = task.name(), "{task} {times}: next {next}");
         }
-        let is_waiting = self.planner.due(now).is_none_or(|(task, _)| task != Task::Run);
+        let is_waiting = self
+            .planner
+            .due(now)
+            .is_none_or(|(task, _)| task != Task::Run);
         if is_waiting && self.planner.since(Task::Run).is_some() {
             self.remember(Task::Run, None);
         }
@@ -264,7 +267,13 @@ impl<'d, W: Wall, E: Executor> Daemon<'d, W, E> {
 
     fn publish(&self) {
         let now = self.wall.now();
-        let line = |task: Task| (task, self.state.last_success(task), self.planner.next(task, now));
+        let line = |task: Task| {
+            (
+                task,
+                self.state.last_success(task),
+                self.planner.next(task, now),
+            )
+        };
         let times = self.planner.schedule().times.iter();
         let lines: Vec<_> = times.map(|(task, _)| line(*task)).collect();
         self.status.schedule(&lines);
@@ -287,17 +296,34 @@ fn tell(task: Task, ended: &Ended, then: Then) {
             tracing::info!(target: logging::WATCH, task = name, exit_code, "{task} ended: {words}");
         }
         Then::NextTime => {
-            tracing::error!(task = name, exit_code, "{task} failed with exit code {exit_code}, and is not tried again before its next time: {words}");
+            tracing::error!(
+                task = name,
+                exit_code,
+                "{task} failed with exit code {exit_code}, and is not tried again before its next time: {words}"
+            );
         }
         Then::Again(at) => {
-            tracing::warn!(task = name, exit_code, "{task} failed with exit code {exit_code}, and is tried again from {}: {words}", at.rfc3339());
+            tracing::warn!(
+                task = name,
+                exit_code,
+                "{task} failed with exit code {exit_code}, and is tried again from {}: {words}",
+                at.rfc3339()
+            );
         }
         Then::Halt => {
             debug_assert_eq!(*exit_code, NOT_PROVEN);
-            tracing::error!(task = name, exit_code, "{task} failed with exit code {exit_code}. Nothing that writes is started any more: put the database right, then send SIGHUP or restart. {words}");
+            tracing::error!(
+                task = name,
+                exit_code,
+                "{task} failed with exit code {exit_code}. Nothing that writes is started any more: put the database right, then send SIGHUP or restart. {words}"
+            );
         }
         Then::StillDue => {
-            tracing::warn!(task = name, exit_code, "{task} was interrupted and rolled back; it is due again at the next start");
+            tracing::warn!(
+                task = name,
+                exit_code,
+                "{task} was interrupted and rolled back; it is due again at the next start"
+            );
         }
     }
 }

@@ -80,7 +80,8 @@ impl State {
     #[must_use]
     pub fn from_the_future(&self, limit: Stamp) -> Vec<&str> {
         let known = self.text.tasks.iter();
-        let ahead = known.filter(|(_, known)| moment(&known.settled_to).is_some_and(|at| at > limit));
+        let ahead =
+            known.filter(|(_, known)| moment(&known.settled_to).is_some_and(|at| at > limit));
         ahead.map(|(task, _)| task.as_str()).collect()
     }
 

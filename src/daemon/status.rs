@@ -89,11 +89,14 @@ impl Status {
         if state.stopping {
             return Err("the daemon is stopping".into());
         }
-        let last = state.tasks.get(&Task::Run).and_then(|line| line.last.as_ref());
+        let last = state
+            .tasks
+            .get(&Task::Run)
+            .and_then(|line| line.last.as_ref());
         match last {
-            Some((_, code, words)) if *code != 0 => {
-                Err(format!("the last run failed with exit code {code}: {words}"))
-            }
+            Some((_, code, words)) if *code != 0 => Err(format!(
+                "the last run failed with exit code {code}: {words}"
+            )),
             _ => state.standing.clone(),
         }
     }

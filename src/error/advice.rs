@@ -35,6 +35,14 @@ impl Error {
                  If the file was lost: `safestep restore latest`. For a new \
                  installation: `safestep run --create-if-missing`."
                 .into(),
+            Self::NoneFound { .. } => "Most often the volume is not mounted, or the pattern is relative to another folder: check both. \
+                 A pattern stands in quotes; * does not match a slash, and ** any number of folders."
+                .into(),
+            Self::SomeFailed { exit_code: 6, .. } => "Stop the applications of those with exit code 6 now, and put their backups back as their lines say. \
+                 The others are as their lines say."
+                .into(),
+            Self::SomeFailed { .. } => "Do for each as its line says, then run the same command again: those that are done are passed over."
+                .into(),
             Self::NotADatabase { .. } => "Check the path. If this is where the database should be, put a backup back: \
                  `safestep restore latest`."
                 .into(),

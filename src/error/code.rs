@@ -11,7 +11,9 @@ impl Error {
         match self {
             Self::Usage { .. } | Self::NoSuchRevision { .. } => 2,
             Self::Migrations { .. } | Self::ChangedMigrations { .. } => 3,
+            Self::SomeFailed { exit_code, .. } => *exit_code,
             Self::DatabaseMissing { .. }
+            | Self::NoneFound { .. }
             | Self::NotADatabase { .. }
             | Self::Corrupt { .. }
             | Self::Halfway { .. }
@@ -51,6 +53,8 @@ impl Error {
             Self::Migrations { .. } => "migrations_not_acceptable",
             Self::ChangedMigrations { .. } => "migrations_changed",
             Self::DatabaseMissing { .. } => "database_missing",
+            Self::NoneFound { .. } => "no_database_found",
+            Self::SomeFailed { .. } => "databases_failed",
             Self::NotADatabase { .. } => "not_a_database",
             Self::Corrupt { .. } => "database_corrupt",
             Self::Halfway { .. } => "halfway",

@@ -25,6 +25,24 @@ impl fmt::Display for Error {
             Self::DatabaseMissing { path } => {
                 write!(f, "there is no database at {}", path.display())
             }
+            Self::NoneFound { patterns, folder } => write!(
+                f,
+                "no database matches {patterns} (looked in {})",
+                folder.display()
+            ),
+            Self::SomeFailed {
+                failed,
+                not_started,
+                stopped,
+                total,
+                ..
+            } => {
+                write!(f, "{} of {total} databases failed", failed.len())?;
+                if *not_started > 0 {
+                    write!(f, ", and {not_started} were not started: {stopped}")?;
+                }
+                lines(f, failed)
+            }
             Self::NotADatabase { path, detail } => {
                 write!(
                     f,

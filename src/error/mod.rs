@@ -112,6 +112,17 @@ pub enum Error {
     ChangedMigrations { problems: Vec<Problem> },
     /// There is no file at the database's path.
     DatabaseMissing { path: PathBuf },
+    /// A pattern of databases matches none.
+    NoneFound { patterns: String, folder: PathBuf },
+    /// Of many databases some failed: each with its reason. The code is that of the whole.
+    SomeFailed {
+        failed: Vec<Problem>,
+        not_started: usize,
+        /// Why they were not.
+        stopped: String,
+        total: usize,
+        exit_code: u8,
+    },
     /// What is at the path cannot be used as a database.
     NotADatabase { path: PathBuf, detail: String },
     /// The database is damaged.

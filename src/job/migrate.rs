@@ -8,7 +8,7 @@ use super::early::Early;
 use super::keep;
 use super::recover::recover;
 use super::report::Report;
-use super::run::{Before, Run};
+use super::run::{Before, Files, Run};
 use super::task::{Decision, Goal, Stamp, Task};
 use super::work::{Changed, Work};
 use super::{Context, draft};
@@ -21,12 +21,22 @@ use crate::storage;
 
 /// Brings the database to the goal. The report tells what was done, also when it fails.
 pub async fn migrate(context: Context<'_>, goal: &Goal, report: &mut Report) -> Result<()> {
-    conduct(context, Task::Migrate(goal), report).await
+    conduct(context, Task::Migrate(goal), None, report).await
+}
+
+/// As [`migrate`], with files that were read before.
+pub async fn migrate_with(
+    context: Context<'_>,
+    goal: &Goal,
+    files: &Files,
+    report: &mut Report,
+) -> Result<()> {
+    conduct(context, Task::Migrate(goal), Some(files), report).await
 }
 
 /// Records a revision in the history tables without running a migration.
 pub async fn stamp(context: Context<'_>, stamp: &Stamp, report: &mut Report) -> Result<()> {
-    conduct(context, Task::Stamp(stamp), report).await
+    conduct(context, Task::Stamp(stamp), None, report).await
 }
 
 /// Brings what is recorded of changed files in line with the files; `seen` is what [`changed_files`] found.
@@ -34,19 +44,29 @@ pub async fn stamp(context: Context<'_>, stamp: &Stamp, report: &mut Report) -> 
 /// [`changed_files`]: super::changed_files
 pub async fn repair(context: Context<'_>, seen: &[Problem], report: &mut Report) -> Result<()> {
     report.changed = seen.to_vec();
-    conduct(context, Task::Repair(seen), report).await
+    conduct(context, Task::Repair(seen), None, report).await
 }
 
-async fn conduct(context: Context<'_>, task: Task<'_>, report: &mut Report) -> Result<()> {
+async fn conduct(
+    context: Context<'_>,
+    task: Task<'_>,
+    files: Option<&Files>,
+    report: &mut Report,
+) -> Result<()> {
     report.database = context.database().display().to_string();
     let span = report.span();
-    conduct_in_span(context, task, report)
+    conduct_in_span(context, task, files, report)
         .instrument(span)
         .await
 }
 
-async fn conduct_in_span(context: Context<'_>, task: Task<'_>, report: &mut Report) -> Result<()> {
-    let result = match Run::prepare(context, task, report) {
+async fn conduct_in_span(
+    context: Context<'_>,
+    task: Task<'_>,
+    files: Option<&Files>,
+    report: &mut Report,
+) -> Result<()> {
+    let result = match Run::prepare(context, task, files, report) {
         Ok(mut run) => go(&mut run)
             .await
             .map_err(|error| context.interrupt.explain(error)),

@@ -38,10 +38,11 @@ use crate::storage::{self, JobLock, PathKind};
 
 pub use backup::backup;
 pub use changed::changed_files;
-pub use migrate::{migrate, repair, stamp};
+pub use migrate::{migrate, migrate_with, repair, stamp};
 pub use prune::{Judged, Pruning, prune};
 pub use report::{Applied, BackupSummary, Phase, Report};
 pub use restore::{gather, restore};
+pub use run::Files;
 pub use standing::at_head;
 pub use task::{Goal, Stamp};
 pub use verify::{Checked, Chosen, Verification, verify};

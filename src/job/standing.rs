@@ -30,10 +30,7 @@ async fn look(
     FileFacts::read(connection).await?;
     let known = history::with_stored(connection, files).await?;
     let history = History::read(connection, &known).await?;
-    let (current, head) = (
-        version_name(history.current),
-        version_name(files.head()),
-    );
+    let (current, head) = (version_name(history.current), version_name(files.head()));
     let pending = files.between(history.current, files.head());
     let problems: Vec<Problem> = pending
         .map(|file| Problem::new(file.version.to_string(), "is pending"))

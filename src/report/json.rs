@@ -24,12 +24,22 @@ pub(super) fn document(
         members.extend(answer.facts.clone());
     }
     let word = answer.map_or("failed", |answer| answer.outcome.as_str());
-    members.insert("outcome".into(), json!(word));
-    members.insert("exit_code".into(), json!(exit_code));
-    members.insert("error".into(), error.map_or(Value::Null, error_value));
+    conclude(&mut members, word, error, json!(exit_code));
     let mut text = serde_json::to_string_pretty(&Value::Object(members)).unwrap_or_default();
     text.push('\n');
     text
+}
+
+/// The members of every ending: of the command, and of each of many jobs.
+pub(super) fn conclude(
+    members: &mut Map<String, Value>,
+    outcome: &str,
+    error: Option<&Error>,
+    exit_code: Value,
+) {
+    members.insert("outcome".into(), json!(outcome));
+    members.insert("exit_code".into(), exit_code);
+    members.insert("error".into(), error.map_or(Value::Null, error_value));
 }
 
 fn error_value(error: &Error) -> Value {

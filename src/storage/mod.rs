@@ -75,6 +75,12 @@ pub fn is_absent(path: &Path) -> bool {
     fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
+/// Whether a link stands at `path`.
+#[must_use]
+pub fn is_link(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|meta| meta.is_symlink())
+}
+
 /// The absolute path with links resolved. The last part need not exist.
 pub fn absolute(path: &Path) -> Result<PathBuf> {
     if let Ok(real) = fs::canonicalize(path) {
