@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
+use super::planner::PATIENCE;
 use super::{Ended, Executor, Schedule, Server, State, Status, Task};
 use crate::catalog::Catalog;
 use crate::clock::{Deadline, Stamp};
@@ -176,6 +177,11 @@ fn read_state(settings: &Settings) -> State {
     let (state, wrong) = State::read(&folder(settings), database);
     if let Some(wrong) = wrong {
         tracing::warn!("what was done before is not known, and counts as never done: {wrong}");
+    }
+    for task in state.from_the_future(Stamp::now().plus(PATIENCE)) {
+        tracing::warn!(
+            "{task} was last done in the future, if the clock is right now; it counts as never done"
+        );
     }
     state
 }

@@ -6,7 +6,7 @@ use super::{Schedule, State, Task, Times};
 use crate::clock::Stamp;
 
 /// A clock that was put back by less is waited for, so that nothing is done twice; by more, and the new time counts.
-const PATIENCE: Duration = Duration::from_hours(3);
+pub(super) const PATIENCE: Duration = Duration::from_hours(3);
 /// A clock that was put forward, or a machine that slept, by more than this has missed what lies in between.
 const LEAP: Duration = Duration::from_mins(1);
 /// Before a task is tried again; each time twice as long.

@@ -127,10 +127,9 @@ impl<'d, W: Wall, E: Executor> Daemon<'d, W, E> {
         }
     }
 
-    /// Until something is due, the database is to be looked at, or an operator wants something.
+    /// Until something is due, the clock thinks that it is time to look, or an operator wants something.
     async fn wait(&mut self, now: Stamp) {
-        let look = self.looked.unwrap_or(now).plus(LOOK_EVERY);
-        let moment = self.planner.wake(now).map_or(look, |wake| wake.min(look));
+        let moment = self.planner.wake(now).unwrap_or(now.plus(LOOK_EVERY));
         tokio::select! {
             biased;
             event = heard(&mut self.events) => self.hear(event, None),
@@ -157,9 +156,9 @@ impl<'d, W: Wall, E: Executor> Daemon<'d, W, E> {
         self.status.started(task);
         let interrupt = Interrupt::default();
         let ended = self.attend(task, &interrupt).await;
-        self.observe();
         let now = self.wall.now();
         let then = self.planner.ended(task, started, now, ended.exit_code);
+        self.observe();
         self.status.ended(task, now, ended.exit_code, &ended.words);
         tell(task, &ended, then);
         if then == Then::Halt {

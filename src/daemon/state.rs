@@ -67,6 +67,13 @@ impl State {
         if Path::new(&text.database) != database {
             return Err(format!("it is the state of {}", text.database));
         }
+        let written = text
+            .tasks
+            .values()
+            .flat_map(|known| [&known.settled_to, &known.last_success]);
+        if let Some(wrong) = written.flatten().find(|text| Stamp::parse(text).is_none()) {
+            return Err(format!("'{wrong}' is no moment"));
+        }
         Ok(Some(text))
     }
 
