@@ -6,9 +6,9 @@ use std::path::Path;
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::cli::{Cli, Output};
+use crate::cli::{Cli, Command, Output};
 use crate::command::{self, Outcome};
-use crate::config::{self, Config, Given, GivenMany};
+use crate::config::{self, Config, Given, GivenMany, GivenTimes};
 use crate::error::{Error, Result};
 use crate::job::Context;
 use crate::logging;
@@ -111,6 +111,7 @@ fn given(cli: &Cli) -> Given {
         log_dir: global.log_dir.clone(),
         create_if_missing: command::creates(&cli.command),
         daemon: command::given_daemon(&cli.command),
+        times: given_times(&cli.command),
         many: command::many(&cli.command).map(|many| GivenMany {
             all: many.all.clone(),
             jobs: many.jobs.clone(),
@@ -119,6 +120,21 @@ fn given(cli: &Cli) -> Given {
             shards: many.shards.clone(),
         }),
     }
+}
+
+fn given_times(command: &Command) -> GivenTimes {
+    let limit = command::limit(command);
+    let given = command::times(command).map(|times| GivenTimes {
+        window: times.window.clone(),
+        timezone: times.timezone.clone(),
+        wait: times.wait,
+        start_anyway: times.start_anyway,
+        deadline: times.limit.deadline.clone(),
+    });
+    given.unwrap_or_else(|| GivenTimes {
+        deadline: limit.and_then(|limit| limit.deadline.clone()),
+        ..GivenTimes::default()
+    })
 }
 
 async fn work(cli: &Cli, config: &Config) -> Outcome {

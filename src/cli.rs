@@ -99,6 +99,8 @@ pub enum Command {
         #[arg(long, conflicts_with = "all")]
         sql: bool,
         #[command(flatten)]
+        times: Times,
+        #[command(flatten)]
         many: Many,
     },
     /// What the job would do, touch and lose, without doing it
@@ -106,11 +108,15 @@ pub enum Command {
         /// Up or down: head, base, a number, an Alembic id or a unique prefix of it, +N, -N, <rev>+N
         #[arg(default_value = "head", allow_hyphen_values = true)]
         revision: String,
+        #[command(flatten)]
+        times: Times,
     },
     /// Put a backup back; what is there now is backed up first
     Restore {
         /// 'latest', an id, or the path of an archive
         backup: String,
+        #[command(flatten)]
+        limit: Limit,
     },
     /// Record a revision in the history without running a migration, if the schema is that of the revision
     Stamp {
@@ -215,7 +221,34 @@ pub struct Revision {
     pub rev_id: Option<String>,
 }
 
-/// For commands that can make a database.
+/// When a migration may run, and for how long.
+#[derive(Debug, Args)]
+pub struct Times {
+    /// Only while this window of the week is open, such as "Sun 02:00-04:00" or "daily 01:00-03:00"; outside it the exit code is 75
+    #[arg(long, value_name = "WINDOW", help_heading = "Time")]
+    pub window: Option<String>,
+    /// The window's time zone, such as Europe/Berlin [default: UTC]
+    #[arg(long, value_name = "ZONE", help_heading = "Time")]
+    pub timezone: Option<String>,
+    /// Wait until the window opens
+    #[arg(long, help_heading = "Time")]
+    pub wait: bool,
+    /// Start also what would not finish in time by the estimate of plan
+    #[arg(long, help_heading = "Time")]
+    pub start_anyway: bool,
+    #[command(flatten)]
+    pub limit: Limit,
+}
+
+/// How long a job may take.
+#[derive(Debug, Args)]
+pub struct Limit {
+    /// Longest time until the commit, such as 90s or 10m; then it is rolled back, and the exit code is 75
+    #[arg(long, value_name = "TIME", help_heading = "Time")]
+    pub deadline: Option<String>,
+}
+
+/// For commands that go up, and can make a database.
 #[derive(Debug, Args)]
 pub struct Create {
     /// Build a new database where there is none
@@ -224,6 +257,8 @@ pub struct Create {
     /// Print the SQL for the sqlite3 shell and change nothing
     #[arg(long, conflicts_with = "all")]
     pub sql: bool,
+    #[command(flatten)]
+    pub times: Times,
 }
 
 /// For jobs that can be done on many databases.
@@ -300,6 +335,8 @@ pub struct Daemon {
     /// Where to answer over HTTP; "" for nowhere [default: 127.0.0.1:9187]
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<String>,
+    #[command(flatten)]
+    pub times: Times,
     /// Build a new database where there is none
     #[arg(long)]
     pub create_if_missing: bool,

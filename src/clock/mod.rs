@@ -165,6 +165,20 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
+/// A duration as [`parse_duration`] reads it, in the largest unit without a rest.
+#[must_use]
+pub fn written(duration: Duration) -> String {
+    let ms = millis(duration);
+    let units = [(3_600_000, "h"), (60_000, "m"), (1000, "s")];
+    let fits = units
+        .iter()
+        .find(|(unit, _)| ms > 0 && ms.is_multiple_of(*unit));
+    match fits {
+        Some((unit, name)) => format!("{}{name}", ms / unit),
+        None => format!("{ms}ms"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,6 +189,13 @@ mod tests {
         assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(parse_duration("5m"), Ok(Duration::from_mins(5)));
         assert_eq!(parse_duration(" 7 "), Ok(Duration::from_secs(7)));
+    }
+
+    #[test]
+    fn a_duration_is_written_as_it_is_read() {
+        for text in ["500ms", "90s", "10m", "2h", "0ms"] {
+            assert_eq!(parse_duration(text).map(written).as_deref(), Ok(text));
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::fmt;
 use chrono::{Datelike, Days, NaiveDate, Weekday};
 
 use super::{Stamp, Zone};
+use crate::error::WindowFacts;
 
 const DAY: u32 = 24 * 60 * 60;
 /// An opening is at most a day long, and a change of the clock may make it longer.
@@ -93,6 +94,20 @@ impl Window {
             .iter()
             .map(|opening| opening.from)
             .find(|from| *from > at)
+    }
+
+    /// How it stands then, in words.
+    #[must_use]
+    pub fn facts(&self, at: Stamp) -> WindowFacts {
+        let moment = |stamp| self.zone.moment_of(stamp);
+        WindowFacts {
+            window: self.text.clone(),
+            timezone: self.zone.to_string(),
+            open: self.is_open(at),
+            now: moment(at),
+            opens: self.opens_after(at).map(moment),
+            closes: self.closes_after(at).map(moment),
+        }
     }
 
     /// The openings around a moment, in order; those that touch are one.

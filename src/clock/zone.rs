@@ -2,12 +2,13 @@
 
 use std::fmt;
 
-use chrono::{DateTime, Days, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta};
+use chrono::{DateTime, Days, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, TimeDelta};
 use chrono::{MappedLocalTime, TimeZone, Timelike, Utc};
 use chrono_tz::{TZ_VARIANTS, Tz};
 use similar::TextDiff;
 
 use super::Stamp;
+use crate::error::Moment;
 
 /// Names that are offered for one that is unknown.
 const OFFERED: usize = 3;
@@ -46,12 +47,14 @@ impl Zone {
             .ok_or_else(|| unknown(text))
     }
 
-    /// The moment as a clock on the wall shows it there: `Sun 2026-11-29 02:00:00 CET`.
+    /// The moment in words: in UTC, and as a clock on the wall shows it there, as in `Sun 2026-11-29 02:00:00 CET`.
     #[must_use]
-    pub fn local(self, at: Stamp) -> String {
-        at.0.with_timezone(&self.0)
-            .format("%a %Y-%m-%d %H:%M:%S %Z")
-            .to_string()
+    pub fn moment_of(self, at: Stamp) -> Moment {
+        let local = at.0.with_timezone(&self.0);
+        Moment {
+            utc: at.0.to_rfc3339_opts(SecondsFormat::Secs, true),
+            local: local.format("%a %Y-%m-%d %H:%M:%S %Z").to_string(),
+        }
     }
 
     pub(super) fn tz(self) -> Tz {

@@ -48,8 +48,11 @@ fn setup(config: Config) -> Result<Setup> {
             hint: "This is a defect of safestep; please report it.".into(),
         });
     };
+    let mut settings = config.settings;
+    // The daemon itself waits for the window, and does other things meanwhile.
+    settings.times.wait = false;
     Ok(Setup {
-        settings: config.settings,
+        settings,
         schedule: daemon.schedule,
         listen: daemon.listen,
     })

@@ -6,6 +6,7 @@ mod check;
 mod current;
 mod daemon;
 mod doctor;
+mod fit;
 mod fleet;
 mod history;
 mod jobs;
@@ -19,7 +20,7 @@ mod show;
 mod sql;
 mod standing;
 
-use crate::cli::{Backups, Command, Create, Global, Many};
+use crate::cli::{Backups, Command, Create, Global, Limit, Many, Times};
 use crate::config::{Config, GivenDaemon};
 use crate::error::Result;
 use crate::fleet::{Fleet, Work};
@@ -44,6 +45,9 @@ pub async fn dispatch(
     load: Load,
 ) -> Outcome {
     let verbose = global.verbose;
+    if limit(command).is_some() {
+        context.start_deadline();
+    }
     if let Some((fleet, work)) = fleet.zip(work(command)) {
         return fleet::run(context, fleet, &work, verbose);
     }
@@ -65,8 +69,8 @@ pub async fn dispatch(
         Command::Run { .. } => jobs::run(context, verbose).await,
         Command::Upgrade { revision, .. } => jobs::upgrade(context, revision, verbose).await,
         Command::Downgrade { revision, .. } => jobs::downgrade(context, revision, verbose).await,
-        Command::Plan { revision } => plan::plan(context, revision).await,
-        Command::Restore { backup } => restore::restore(context, backup, global).await,
+        Command::Plan { revision, .. } => plan::plan(context, revision).await,
+        Command::Restore { backup, .. } => restore::restore(context, backup, global).await,
         Command::Stamp { revision, force } => jobs::stamp(context, revision, *force, verbose).await,
         Command::Repair => repair::repair(context, global).await,
         Command::Backup(_) => jobs::backup(context, verbose).await,
@@ -169,6 +173,28 @@ pub fn given_daemon(command: &Command) -> Option<GivenDaemon> {
         missed: daemon.missed.clone(),
         listen: daemon.listen.clone(),
     })
+}
+
+/// What bounds the time of a verb that migrates, or of a plan of it.
+#[must_use]
+pub fn times(command: &Command) -> Option<&Times> {
+    match command {
+        Command::Run { create, .. } | Command::Upgrade { create, .. } => Some(&create.times),
+        Command::Downgrade { times, .. } | Command::Plan { times, .. } => Some(times),
+        Command::Daemon(daemon) => Some(&daemon.times),
+        _ => None,
+    }
+}
+
+/// The deadline of a verb that can have one.
+#[must_use]
+pub fn limit(command: &Command) -> Option<&Limit> {
+    match command {
+        Command::Restore { limit, .. } => Some(limit),
+        // It only looks; each of its jobs has one of its own.
+        Command::Plan { .. } | Command::Daemon(_) => None,
+        command => times(command).map(|times| &times.limit),
+    }
 }
 
 /// Whether the verb may make a missing database.

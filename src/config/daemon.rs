@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::source::{Source, Value};
-use super::{Given, usage};
+use super::{Given, times, usage};
 use crate::clock::{Cron, Window, Zone};
 use crate::daemon::{Missed, Schedule, Task, Times};
 use crate::error::Result;
@@ -42,11 +42,12 @@ pub struct DaemonConfig {
 pub(super) fn daemon(
     given: &Given,
     source: &Source<'_>,
-    (zone, window): (Zone, Option<&Window>),
+    window: Option<&Window>,
 ) -> Result<Option<DaemonConfig>> {
     let Some(wanted) = &given.daemon else {
         return Ok(None);
     };
+    let zone = times::timezone(&given.times, source)?;
     let file = &source.file.daemon;
     let entries = [
         (Task::Run, &wanted.run, &file.run),
@@ -54,15 +55,15 @@ pub(super) fn daemon(
         (Task::Verify, &wanted.verify, &file.verify),
         (Task::Prune, &wanted.prune, &file.prune),
     ];
-    let mut times = Vec::new();
+    let mut due = Vec::new();
     for (task, given, file) in entries {
         let flag = format!("{task}-at");
         let value = source.of_daemon(given.as_deref(), &flag, task.name(), file.as_deref());
         if let Some(value) = value {
-            times.push((task, times_of(task, &value, zone, window)?));
+            due.push((task, times_of(task, &value, zone, window)?));
         }
     }
-    if times.is_empty() {
+    if due.is_empty() {
         return Err(usage(
             "the daemon has nothing to do: no task has a time",
             "Give one in [daemon] of safestep.toml, for example backup = \"0 * * * *\", or --backup-at \"0 * * * *\".",
@@ -73,7 +74,7 @@ pub(super) fn daemon(
     };
     Ok(Some(DaemonConfig {
         schedule: Schedule {
-            times,
+            times: due,
             window: window.cloned(),
             zone,
             missed: missed(of(&wanted.missed, "missed", &file.missed))?,

@@ -24,6 +24,11 @@ pub(super) struct File {
     pub(super) verify: Option<String>,
     pub(super) compression: Option<String>,
     pub(super) log_dir: Option<PathBuf>,
+    pub(super) window: Option<String>,
+    pub(super) timezone: Option<String>,
+    #[serde(default, deserialize_with = "switch")]
+    pub(super) wait: Option<String>,
+    pub(super) deadline: Option<String>,
     pub(super) all: Option<String>,
     #[serde(default, deserialize_with = "number")]
     pub(super) jobs: Option<String>,
@@ -57,6 +62,11 @@ fn number<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<Option<Stri
     Option::<usize>::deserialize(from).map(|number| number.map(|number| number.to_string()))
 }
 
+/// True or false, kept as text likewise.
+fn switch<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<Option<String>, D::Error> {
+    Option::<bool>::deserialize(from).map(|switch| switch.map(|switch| switch.to_string()))
+}
+
 impl File {
     pub(super) fn read(given: &Given, env: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
         let named = given
@@ -71,7 +81,7 @@ impl File {
         let wrong = |message: String| {
             usage(
                 format!("{}: {message}", path.display()),
-                "The keys are database, migrations, backups, lock_timeout, keep, verify, compression, log_dir, all, jobs, max_failures and shards; those of [daemon] are run, backup, verify, prune, missed and listen.",
+                "The keys are database, migrations, backups, lock_timeout, keep, verify, compression, log_dir, window, timezone, wait, deadline, all, jobs, max_failures and shards; those of [daemon] are run, backup, verify, prune, missed and listen.",
             )
         };
         let bytes = storage::read_bounded(&path, LIMIT_BYTES).map_err(|error| {

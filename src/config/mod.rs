@@ -6,6 +6,7 @@ mod database;
 mod file;
 mod many;
 mod source;
+mod times;
 mod values;
 
 use std::ffi::OsString;
@@ -21,12 +22,13 @@ use database::database_path;
 use file::File;
 pub use many::GivenMany;
 use source::{Source, Value};
+pub use times::GivenTimes;
 
 const DEFAULT_DATABASE: &str = "data/fastflow.db";
 const DEFAULT_MIGRATIONS: &str = "migrations";
 const DEFAULT_BACKUPS: &str = "backups";
 /// The environment variables that are read.
-const VARIABLES: [&str; 23] = [
+const VARIABLES: [&str; 27] = [
     "SAFESTEP_DATABASE",
     "SAFESTEP_MIGRATIONS",
     "SAFESTEP_BACKUPS",
@@ -48,6 +50,10 @@ const VARIABLES: [&str; 23] = [
     "SAFESTEP_SHARD",
     "SAFESTEP_SHARDS",
     "JOB_COMPLETION_INDEX",
+    "SAFESTEP_WINDOW",
+    "SAFESTEP_TIMEZONE",
+    "SAFESTEP_WAIT",
+    "SAFESTEP_DEADLINE",
     "DATABASE_URL",
     "DATA_DIR",
 ];
@@ -75,6 +81,8 @@ pub struct Given {
     pub log_dir: Option<PathBuf>,
     /// `--create-if-missing`
     pub create_if_missing: bool,
+    /// When a migration may run, and for how long.
+    pub times: GivenTimes,
     /// Of a verb that can be run on many databases.
     pub many: Option<GivenMany>,
     /// Of the daemon.
@@ -140,6 +148,7 @@ impl Config {
                 file.compression.as_deref(),
             ))?,
             create_if_missing: given.create_if_missing,
+            times: times::times(&given.times, &source)?,
         };
         let log_dir = source
             .path(
@@ -148,7 +157,7 @@ impl Config {
                 file.log_dir.as_deref(),
             )
             .unwrap_or_else(|| settings.backups.join("logs"));
-        let daemon = daemon::daemon(given, &source, (crate::clock::Zone::default(), None))?;
+        let daemon = daemon::daemon(given, &source, settings.times.window.as_ref())?;
         Ok(Self {
             settings,
             fleet,

@@ -65,6 +65,7 @@ impl Jobs {
         let lock = acquire(&setup.settings, &interrupt).await?;
         let server = listen(setup.listen, &status).await?;
         let state = read_state(&setup.settings);
+        status.serve(&setup.settings.database);
         let jobs = Self {
             load,
             watch,
@@ -134,6 +135,7 @@ impl Executor for Jobs {
             self.lock = lock;
         }
         let state = read_state(&setup.settings);
+        self.status.serve(&setup.settings.database);
         self.settings = setup.settings;
         Ok((setup.schedule, state))
     }
@@ -189,6 +191,7 @@ fn read_state(settings: &Settings) -> State {
 async fn perform(context: Context<'_>, task: Task, status: &Status) -> Ended {
     match task {
         Task::Run => {
+            context.start_deadline();
             let mut report = Report::default();
             let done = job::migrate(context, &Goal::head(), &mut report).await;
             counted(context, status, &report, done)

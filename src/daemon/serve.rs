@@ -238,7 +238,7 @@ impl<'d, W: Wall, E: Executor> Daemon<'d, W, E> {
         for (task, times) in &self.planner.schedule().times {
             let next = match self.planner.next(*task, now) {
                 Some(next) if next <= now => "now".to_owned(),
-                Some(next) => zone.local(next),
+                Some(next) => zone.moment_of(next).to_string(),
                 None => "never".to_owned(),
             };
             tracing::info!(target: logging::WATCH, task = task.name(), "{task} {times}: next {next}");

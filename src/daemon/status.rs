@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ pub struct Status {
 
 #[derive(Debug)]
 struct Inner {
+    database: String,
     beat_ms: u64,
     /// The revision of a database that is at head, or why it is not.
     standing: Result<String, String>,
@@ -44,6 +46,7 @@ impl Default for Status {
         Self {
             clock: Stopwatch::start(),
             state: Mutex::new(Inner {
+                database: String::new(),
                 beat_ms: 0,
                 standing: Err("the database has not been looked at yet".into()),
                 tasks: BTreeMap::new(),
@@ -133,12 +136,25 @@ impl Status {
     /// What is counted, in Prometheus's text format.
     #[must_use]
     pub fn metrics(&self) -> String {
-        lock(&self.registry).render()
+        let ready = self.ready().is_ok();
+        let state = lock(&self.state);
+        let tasks = state.tasks.iter();
+        let tasks: Vec<_> = tasks
+            .map(|(task, line)| (task.name(), line.last_success, line.next))
+            .collect();
+        let mut registry = lock(&self.registry);
+        registry.daemon(&state.database, ready, &tasks);
+        registry.render()
     }
 
     /// Changes what is counted.
     pub fn count(&self, change: impl FnOnce(&mut Registry)) {
         change(&mut lock(&self.registry));
+    }
+
+    /// This is the database that the daemon is for.
+    pub(super) fn serve(&self, database: &Path) {
+        lock(&self.state).database = database.display().to_string();
     }
 
     pub(super) fn standing(&self, standing: Result<String, String>) {
@@ -160,6 +176,7 @@ impl Status {
     pub(super) fn ended(&self, task: Task, at: Stamp, code: u8, words: &str) {
         let mut state = lock(&self.state);
         state.running = None;
+        self.count(|registry| registry.task_ended(&state.database, task.name(), code));
         let line = state.tasks.entry(task).or_default();
         // Whatever else it says is of several lines.
         let first = words.lines().next().unwrap_or_default();

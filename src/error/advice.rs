@@ -117,6 +117,15 @@ impl Error {
                 "Free some space there; if it is the backups that need it, put --backups on a larger disk. Then run the same command again.".into()
             }
             Self::Interrupted { .. } => "Run the same command again.".into(),
+            Self::OutsideWindow(_) => "Run the same command again then, or let it wait: --wait. To run it now all the same: --window \"daily 00:00-24:00\"."
+                .into(),
+            Self::OutOfTime(facts) if !facts.holders.is_empty() => {
+                "Stop or finish what holds it, then run the same command again.".into()
+            }
+            Self::OutOfTime(_) => "Give it more time: a longer --deadline or --window. `safestep plan` says how long it would take.".into(),
+            Self::WouldNotFinish(_) => "Give it more time: a longer --deadline or --window. To start all the same: --start-anyway; what is not \
+                 done in time is rolled back then."
+                .into(),
             Self::Io { source, .. } => io_hint(source),
             Self::Sqlite { failure, .. } if failure.is_busy() => {
                 "Run the same command again when nobody else writes.".into()

@@ -31,7 +31,12 @@ impl Error {
             | Self::BackupsUnusable { .. }
             | Self::RecordUnusable { .. }
             | Self::NoSuchBackup { .. } => 7,
-            Self::Locked { .. } | Self::JobRunning { .. } | Self::DiskSpace { .. } => 75,
+            Self::Locked { .. }
+            | Self::JobRunning { .. }
+            | Self::DiskSpace { .. }
+            | Self::OutsideWindow(_)
+            | Self::OutOfTime(_)
+            | Self::WouldNotFinish(_) => 75,
             Self::Interrupted { signal } => u8::try_from(128 + signal).unwrap_or(1),
             Self::Io { source, .. } => io_exit_code(source),
             Self::Sqlite { failure, .. } => sqlite_exit_code(failure),
@@ -76,6 +81,9 @@ impl Error {
             Self::JobRunning { .. } => "job_running",
             Self::DiskSpace { .. } => "disk_space",
             Self::Interrupted { .. } => "interrupted",
+            Self::OutsideWindow(_) => "outside_window",
+            Self::OutOfTime(_) => "out_of_time",
+            Self::WouldNotFinish(_) => "would_not_finish",
             Self::Io { .. } => "io",
             Self::Sqlite { .. } => "sqlite",
         }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Error;
+use super::{Error, WindowFacts};
 
 impl fmt::Display for Error {
     #[allow(clippy::too_many_lines)] // one short arm a failure
@@ -198,6 +198,12 @@ impl fmt::Display for Error {
                 path.display()
             ),
             Self::Interrupted { signal } => write!(f, "interrupted by {}", signal_name(*signal)),
+            Self::OutsideWindow(facts) => outside(f, facts),
+            Self::OutOfTime(facts) => {
+                facts.fmt(f)?;
+                lines(f, &facts.holders)
+            }
+            Self::WouldNotFinish(facts) => facts.fmt(f),
             Self::Io {
                 doing,
                 path,
@@ -213,6 +219,24 @@ fn no_such_revision(f: &mut fmt::Formatter<'_>, given: &str, candidates: &[Strin
         write!(f, "there is no revision '{given}'")
     } else {
         write!(f, "'{given}' names more than one revision")
+    }
+}
+
+fn outside(f: &mut fmt::Formatter<'_>, facts: &WindowFacts) -> fmt::Result {
+    let WindowFacts {
+        window,
+        timezone,
+        now,
+        opens,
+        ..
+    } = facts;
+    write!(
+        f,
+        "the window \"{window}\" ({timezone}) is closed: it is {now}"
+    )?;
+    match opens {
+        Some(opens) => write!(f, ", and it opens {opens}"),
+        None => Ok(()),
     }
 }
 

@@ -67,9 +67,13 @@ async fn conduct_in_span(
     report: &mut Report,
 ) -> Result<()> {
     let result = match Run::prepare(context, task, files, report) {
-        Ok(mut run) => go(&mut run)
-            .await
-            .map_err(|error| context.interrupt.explain(error)),
+        Ok(mut run) => {
+            let done = go(&mut run).await.map_err(|error| run.explain(error));
+            if done.is_ok() && run.report.outcome != "nothing_to_do" {
+                run.note_time();
+            }
+            done
+        }
         Err(error) => Err(error),
     };
     report.finish();
@@ -126,14 +130,23 @@ async fn go(run: &mut Run<'_>) -> Result<()> {
     }
     context.require_content()?;
     run.phase("look");
-    if context.catalog().is_settled()? && look(run).await?.is_some_and(|look| look.done) {
+    let is_settled = context.catalog().is_settled()?;
+    if is_settled && is_done(run).await? {
         return Ok(());
     }
+    if run.is_outside() && !is_settled {
+        run.recover_outside().await?;
+        if is_done(run).await? {
+            return Ok(());
+        }
+    }
+    run.enter_window().await?;
     run.phase("job lock");
     let _lock = context.job_lock().await?;
     let _catalog = context.catalog_lock().await?;
     recover(&context, Some(&run.migrations), run.report).await?;
     let looked = look(run).await?.is_some_and(|look| look.non_transactional);
+    run.require_time().await?;
     // The look may have been impossible, or another migrator came after it: only the plan under the lock counts.
     for exclusive in [looked, !looked] {
         match change(run, exclusive).await? {
@@ -146,6 +159,11 @@ async fn go(run: &mut Run<'_>) -> Result<()> {
         waited_ms: 0,
         holders: storage::holders_of(context.database()),
     })
+}
+
+/// Whether there is nothing to do, as far as can be seen without a lock.
+async fn is_done(run: &mut Run<'_>) -> Result<bool> {
+    Ok(look(run).await?.is_some_and(|look| look.done))
 }
 
 /// What came of having the lock.

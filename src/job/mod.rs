@@ -21,6 +21,7 @@ mod restore;
 mod run;
 mod standing;
 mod task;
+mod times;
 mod verify;
 mod work;
 
@@ -45,6 +46,7 @@ pub use restore::{gather, restore};
 pub use run::Files;
 pub use standing::at_head;
 pub use task::{Goal, Stamp};
+pub use times::Times;
 pub use verify::{Checked, Chosen, Verification, verify};
 
 const SMALLEST_PAGE_BYTES: u64 = 512;
@@ -70,6 +72,8 @@ pub struct Settings {
     pub compression: Compression,
     /// Whether a missing database is made.
     pub create_if_missing: bool,
+    /// When a migration may run, and for how long.
+    pub times: Times,
 }
 
 /// A job's surroundings.
@@ -131,7 +135,8 @@ impl Context<'_> {
                 told = true;
             }
             self.monitor.step(&held_by(holder, deadline));
-            self.interrupt.check()
+            let waited = || format!("while it waited for another safestep job: {holder}");
+            self.interrupt.check().map_err(|error| error.during(waited))
         }
     }
 

@@ -10,6 +10,7 @@ use super::examine;
 use super::keep::{self, Keeping};
 use super::recover;
 use super::report::Report;
+use super::times;
 use crate::beside::Beside;
 use crate::catalog::{self, Backup, JobId, JobKind, Outcome, Purpose, discard_database};
 use crate::clock::Stamp;
@@ -51,7 +52,7 @@ pub async fn restore(context: Context<'_>, backup: &Backup, report: &mut Report)
     let result = go(&context, backup, report)
         .instrument(span)
         .await
-        .map_err(|error| context.interrupt.explain(error));
+        .map_err(|error| times::explain(&context, report, error));
     report.finish();
     report.outcome = if result.is_ok() { "restored" } else { "failed" };
     result

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::Answer;
-use crate::error::Error;
+use crate::error::{Error, TimeLimit};
 
 const SCHEMA_VERSION: u32 = 1;
 
@@ -50,8 +50,12 @@ fn error_value(error: &Error) -> Value {
     });
     let holders = match error {
         Error::Locked { holders, .. } => Some(holders),
+        Error::OutOfTime(facts) if !facts.holders.is_empty() => Some(&facts.holders),
         _ => None,
     };
+    if let Some(object) = value.as_object_mut() {
+        object.extend(time_value(error));
+    }
     if let (Some(holders), Some(object)) = (holders, value.as_object_mut()) {
         object.insert("holders".into(), json!(holders));
     }
@@ -85,4 +89,30 @@ fn error_value(error: &Error) -> Value {
         object.insert("line".into(), json!(failure.line));
     }
     value
+}
+
+/// What an error about time is made of.
+fn time_value(error: &Error) -> Map<String, Value> {
+    let of_limit = |limit: &TimeLimit| match limit {
+        TimeLimit::Deadline(text) => json!({ "deadline": text }),
+        TimeLimit::Window {
+            window,
+            timezone,
+            closes,
+        } => json!({ "window": window, "timezone": timezone, "closes": closes }),
+    };
+    let (facts, more) = match error {
+        Error::OutsideWindow(facts) => (json!(facts), json!({})),
+        Error::OutOfTime(facts) => (of_limit(&facts.limit), json!({ "during": facts.during })),
+        Error::WouldNotFinish(facts) => (
+            of_limit(&facts.limit),
+            json!({ "estimate_ms": facts.estimate_ms, "left_ms": facts.left_ms }),
+        ),
+        _ => return Map::new(),
+    };
+    let members = [facts, more].into_iter().filter_map(|value| match value {
+        Value::Object(members) => Some(members),
+        _ => None,
+    });
+    members.flatten().collect()
 }
