@@ -132,6 +132,7 @@ mod tests {
             let words = Cron::parse(text, Zone::default()).expect_err(text);
             assert!(words.contains("write for example"), "{words}");
         }
+        assert!(berlin("@daily").next_after(Stamp::now()).is_some());
         assert!(berlin("*/2 * * * * *").next_after(Stamp::now()).is_some());
     }
 }

@@ -97,7 +97,7 @@ impl<'d, W: Wall, E: Executor> Daemon<'d, W, E> {
         loop {
             self.observe();
             if let Some(signal) = self.stop {
-                tracing::info!(target: logging::WATCH, signal, "daemon stops: nothing was running");
+                tracing::info!(target: logging::WATCH, signal, "daemon stops");
                 return Ok(());
             }
             if std::mem::take(&mut self.reload) {
@@ -243,11 +243,8 @@ impl<'d, W: Wall, E: Executor> Daemon<'d, W, E> {
             };
             tracing::info!(target: logging::WATCH, task = task.name(), "{task} {times}: next {next}");
         }
-        let is_waiting = self
-            .planner
-            .due(now)
-            .is_none_or(|(task, _)| task != Task::Run);
-        if is_waiting && self.planner.since(Task::Run).is_some() {
+        let next = self.planner.next(Task::Run, now);
+        if next.is_none_or(|next| next > now) && self.planner.since(Task::Run).is_some() {
             self.remember(Task::Run, None);
         }
         self.publish();
