@@ -80,7 +80,7 @@ fn execute(cli: &Cli) -> Outcome {
 
 fn prepare(cli: &Cli) -> Result<(Config, tokio::runtime::Runtime)> {
     config::require_text(&|name| std::env::var_os(name))?;
-    let config = Config::resolve(&given(cli), &|name| std::env::var(name).ok())?;
+    let config = load(cli)()?;
     logging::start(&config.log_dir, cli.global.verbose);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         // What takes long is on this thread, on SQLite's own, or on one of its own beside them.
@@ -89,6 +89,12 @@ fn prepare(cli: &Cli) -> Result<(Config, tokio::runtime::Runtime)> {
         .build()
         .map_err(Error::io("start", Path::new("the runtime")))?;
     Ok((config, runtime))
+}
+
+/// Reads the configuration, as often as it is asked to.
+fn load(cli: &Cli) -> command::Load {
+    let given = given(cli);
+    Box::new(move || Config::resolve(&given, &|name| std::env::var(name).ok()))
 }
 
 fn given(cli: &Cli) -> Given {
@@ -104,6 +110,7 @@ fn given(cli: &Cli) -> Given {
         compression: global.compression.clone(),
         log_dir: global.log_dir.clone(),
         create_if_missing: command::creates(&cli.command),
+        daemon: command::given_daemon(&cli.command),
         times: given_times(&cli.command),
         many: command::many(&cli.command).map(|many| GivenMany {
             all: many.all.clone(),
@@ -142,7 +149,7 @@ async fn work(cli: &Cli, config: &Config) -> Outcome {
         monitor: &progress,
     };
     let fleet = config.fleet.as_ref();
-    let outcome = command::dispatch(&cli.command, context, fleet, &cli.global).await;
+    let outcome = command::dispatch(&cli.command, context, fleet, &cli.global, load(cli)).await;
     drop(progress);
     log(&outcome);
     outcome
@@ -156,7 +163,13 @@ fn log((answer, result): &Outcome) {
         Ok(())
             if matches!(
                 outcome,
-                "nothing_to_do" | "listed" | "shown" | "healthy" | "planned" | "clean"
+                "nothing_to_do"
+                    | "would_prune"
+                    | "listed"
+                    | "shown"
+                    | "healthy"
+                    | "planned"
+                    | "clean"
             ) =>
         {
             tracing::debug!(outcome, "done");

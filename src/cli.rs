@@ -170,6 +170,8 @@ pub enum Command {
     Revision(Revision),
     /// Look at locks and their holders, journal, disk, interrupted jobs and schema drift
     Doctor,
+    /// Stay, and do the jobs at their times, where nothing else would start them; answers /healthz, /readyz and /metrics
+    Daemon(Daemon),
     /// Print a completion script for a shell
     Completions {
         /// Which shell
@@ -295,4 +297,47 @@ pub enum Backups {
         #[arg(default_value = "latest")]
         backup: String,
     },
+    /// Prove that backups can be put back: unpack them, compare them with what they promise, have SQLite check them
+    Verify {
+        /// 'latest', an id, or the path of an archive
+        #[arg(default_value = "latest", conflicts_with = "all")]
+        backup: String,
+        /// All of them
+        #[arg(long)]
+        all: bool,
+    },
+    /// Remove what need not be kept, and tell why the rest stays
+    Prune {
+        /// Only tell
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+/// `safestep daemon`
+#[derive(Debug, Args)]
+pub struct Daemon {
+    /// When to bring the database to head: a cron expression, or 'window' for the opening of the window
+    #[arg(long, value_name = "CRON")]
+    pub run_at: Option<String>,
+    /// When to take a backup, such as "0 * * * *"
+    #[arg(long, value_name = "CRON")]
+    pub backup_at: Option<String>,
+    /// When to verify all backups
+    #[arg(long, value_name = "CRON")]
+    pub verify_at: Option<String>,
+    /// When to remove the backups that need not be kept
+    #[arg(long, value_name = "CRON")]
+    pub prune_at: Option<String>,
+    /// What becomes of times at which the daemon was not there: catch_up (once) or skip [default: catch_up]
+    #[arg(long, value_name = "HOW")]
+    pub missed: Option<String>,
+    /// Where to answer over HTTP; "" for nowhere [default: 127.0.0.1:9187]
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<String>,
+    #[command(flatten)]
+    pub times: Times,
+    /// Build a new database where there is none
+    #[arg(long)]
+    pub create_if_missing: bool,
 }

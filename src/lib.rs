@@ -40,13 +40,16 @@ pub mod job;
 pub mod fleet;
 
 // What others hear of it.
+pub mod logging;
 pub mod metrics;
+
+// The jobs at their times.
+pub mod daemon;
 
 // The command line.
 pub mod config;
 pub mod cli;
 pub mod report;
-pub mod logging;
 pub mod progress;
 pub mod command;
 pub mod app;

@@ -5,6 +5,7 @@
 //!   20261122T170000.123Z_003-008_1f2e3d4c.tar.gz       a finished backup (or .tar.zst, .tar)
 //!   20261122T170000.123Z_003-008_1f2e3d4c.job.json     the record of the job that made it
 //!   20261122T170000.123Z_003-008_1f2e3d4c.snapshot.db  the raw snapshot, until it is archived
+//!   20261122T170000.123Z_003-008_1f2e3d4c.verified.json  when it was last verified
 //! ```
 //!
 //! A record is written before the first change and replaced by one with an outcome at the end. A record without an
@@ -16,12 +17,15 @@ mod record;
 mod retention;
 mod select;
 mod sound;
+mod verified;
 
 use std::path::{Path, PathBuf};
 
 pub use manifest::{FORMAT_VERSION, Manifest, Purpose};
 pub use names::{JobId, Slot};
 pub use record::{JobKind, JobRecord, Outcome};
+pub use retention::{Reason, Verdict};
+pub use verified::{VERIFY_LOCK, Verified};
 
 use crate::archive::{self, Compression};
 use crate::clock::Stamp;

@@ -16,6 +16,10 @@ pub(super) const RECORD: &str = ".job.json";
 pub(super) const RECORD_DRAFT: &str = ".job.json.tmp";
 pub(super) const SNAPSHOT: &str = ".snapshot.db";
 pub(super) const UNPACKED: &str = ".unpacked.db";
+/// A backup that is being verified, unpacked. No job needs it, and none has to put it right.
+pub(super) const SCRATCH: &str = ".verify.db";
+/// When a backup was last verified, and what came of it.
+pub(super) const VERIFIED: &str = ".verified.json";
 pub(super) const DAMAGED: &str = ".damaged";
 pub(super) const DAMAGED_DRAFT: &str = ".damaged.part";
 /// What only a job leaves that was cut short.
@@ -112,6 +116,12 @@ impl Slot {
     #[must_use]
     pub fn unpacked(&self) -> PathBuf {
         self.path(UNPACKED)
+    }
+
+    /// A place to unpack a backup to, to look at it and throw it away.
+    #[must_use]
+    pub fn scratch(&self) -> PathBuf {
+        self.path(SCRATCH)
     }
 
     pub(super) fn draft(&self) -> PathBuf {

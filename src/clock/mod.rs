@@ -1,6 +1,8 @@
-//! The only source of time: wall-clock stamps for names and records, deadlines for every wait, and the windows of the week
-//! in which a job may run.
+//! The only source of time: wall-clock stamps for names and records, deadlines for every wait, the windows of the week
+//! in which a job may run, and the times at which one is due.
 
+mod cron;
+mod wall;
 mod window;
 mod zone;
 
@@ -8,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
+pub use cron::Cron;
+pub use wall::{SystemWall, Wall};
 pub use window::Window;
 pub use zone::Zone;
 

@@ -64,6 +64,10 @@ impl Zone {
         }
     }
 
+    pub(super) fn tz(self) -> Tz {
+        self.0
+    }
+
     /// The date that it is there.
     pub(super) fn date(self, at: Stamp) -> NaiveDate {
         at.0.with_timezone(&self.0).date_naive()

@@ -1,12 +1,13 @@
-//! `backups list` and `backups show`.
+//! `backups list`, `show`, `verify` and `prune`.
 
 use serde_json::json;
 
+use super::Outcome;
 use crate::archive::tar_command;
 use crate::catalog::{Backup, Catalog};
 use crate::error::Result;
-use crate::job::Context;
-use crate::report::{Answer, amount, bytes, table};
+use crate::job::{self, Chosen, Context, Judged, Pruning, Verification};
+use crate::report::{Answer, amount, bytes, duration, table};
 
 fn catalog(context: Context<'_>) -> Catalog {
     Catalog::new(&context.settings.backups, &context.settings.database)
@@ -16,11 +17,13 @@ pub(super) fn list(context: Context<'_>) -> Result<Answer> {
     let catalog = catalog(context);
     let (good, bad) = catalog.backups()?;
     let mut rows = vec![
-        ["ID", "CREATED", "REVISION", "FOR", "SIZE", "ARCHIVE"]
-            .map(String::from)
-            .to_vec(),
+        [
+            "ID", "CREATED", "REVISION", "FOR", "SIZE", "ARCHIVE", "VERIFIED",
+        ]
+        .map(String::from)
+        .to_vec(),
     ];
-    rows.extend(good.iter().map(row));
+    rows.extend(good.iter().map(|backup| row(&catalog, backup)));
     let mut text = if good.is_empty() {
         format!("There are no backups in {}.\n", catalog.folder().display())
     } else {
@@ -31,13 +34,13 @@ pub(super) fn list(context: Context<'_>) -> Result<Answer> {
     }
     let facts = json!({
         "folder": catalog.folder(),
-        "backups": good.iter().map(facts).collect::<Vec<_>>(),
+        "backups": good.iter().map(|backup| facts(&catalog, backup)).collect::<Vec<_>>(),
         "unusable": bad.iter().map(ToString::to_string).collect::<Vec<_>>(),
     });
     Ok(Answer::new("listed", &facts, text))
 }
 
-fn row(backup: &Backup) -> Vec<String> {
+fn row(catalog: &Catalog, backup: &Backup) -> Vec<String> {
     let manifest = &backup.manifest;
     vec![
         manifest.id.clone(),
@@ -46,7 +49,17 @@ fn row(backup: &Backup) -> Vec<String> {
         purpose(backup),
         bytes(manifest.size_bytes),
         bytes(backup.archive_bytes),
+        last_verified(catalog, backup),
     ]
+}
+
+/// `2026-11-22T19:23:50.077Z`, or that it was never verified, or that it is bad.
+fn last_verified(catalog: &Catalog, backup: &Backup) -> String {
+    match catalog.verified(backup) {
+        None => "never".into(),
+        Some(verified) if verified.finding.is_none() => verified.at,
+        Some(verified) => format!("BAD at {}", verified.at),
+    }
 }
 
 fn purpose(backup: &Backup) -> String {
@@ -58,16 +71,18 @@ fn purpose(backup: &Backup) -> String {
     }
 }
 
-fn facts(backup: &Backup) -> serde_json::Value {
+fn facts(catalog: &Catalog, backup: &Backup) -> serde_json::Value {
     json!({
         "path": backup.path,
         "archive_bytes": backup.archive_bytes,
         "manifest": backup.manifest,
+        "verified": catalog.verified(backup),
     })
 }
 
 pub(super) fn show(context: Context<'_>, wanted: &str) -> Result<Answer> {
-    let backup = catalog(context).select(wanted)?;
+    let catalog = catalog(context);
+    let backup = catalog.select(wanted)?;
     let manifest = &backup.manifest;
     let rows: i64 = manifest.rows.values().sum();
     let mut lines = vec![
@@ -97,6 +112,7 @@ pub(super) fn show(context: Context<'_>, wanted: &str) -> Result<Answer> {
             ),
         ],
         vec!["sha256".into(), manifest.sha256.clone()],
+        vec!["verified".into(), last_verified(&catalog, &backup)],
     ];
     if !manifest.rows.is_empty() {
         let tables = i64::try_from(manifest.rows.len()).unwrap_or(i64::MAX);
@@ -120,7 +136,78 @@ pub(super) fn show(context: Context<'_>, wanted: &str) -> Result<Answer> {
     ]);
     Ok(Answer::new(
         "shown",
-        &json!({ "backup": facts(&backup) }),
+        &json!({ "backup": facts(&catalog, &backup) }),
         table(&lines),
     ))
+}
+
+pub(super) async fn verify(context: Context<'_>, wanted: &str, all: bool) -> Outcome {
+    let chosen = if all {
+        Chosen::All
+    } else {
+        Chosen::One(wanted.to_owned())
+    };
+    let mut report = Verification::default();
+    let result = job::verify(context, &chosen, &mut report).await;
+    let text = verified(&report);
+    (Some(Answer::new(report.outcome, &report, text)), result)
+}
+
+fn verified(report: &Verification) -> String {
+    if report.checked.is_empty() && report.outcome == "verified" {
+        return format!("There are no backups in {}.\n", report.folder);
+    }
+    let mut text = String::new();
+    for checked in &report.checked {
+        let name = checked.id.as_deref().unwrap_or(&checked.path);
+        let word = match &checked.finding {
+            None => "sound".to_owned(),
+            Some(finding) => format!("BAD: {finding}"),
+        };
+        text.push_str(&format!("{name}  {word} ({})\n", duration(checked.ms)));
+    }
+    for warning in &report.warnings {
+        text.push_str(&format!("note      {warning}\n"));
+    }
+    text
+}
+
+pub(super) async fn prune(context: Context<'_>, dry_run: bool) -> Outcome {
+    let mut report = Pruning::default();
+    let result = job::prune(context, dry_run, &mut report).await;
+    let text = if result.is_ok() {
+        pruned(&report)
+    } else {
+        String::new()
+    };
+    (Some(Answer::new(report.outcome, &report, text)), result)
+}
+
+fn pruned(report: &Pruning) -> String {
+    let word = match report.dry_run {
+        true => "would go",
+        false => "removed",
+    };
+    let line = |judged: &Judged, words: String| {
+        vec![
+            words,
+            judged.id.clone(),
+            judged.created_at.clone(),
+            bytes(judged.archive_bytes),
+        ]
+    };
+    let gone = report.removed.iter().map(|one| line(one, word.into()));
+    let kept = report.kept.iter().map(|one| {
+        let why = one.stays.map_or_else(String::new, |why| why.to_string());
+        line(one, format!("stays: {why}"))
+    });
+    let rows: Vec<Vec<String>> = gone.chain(kept).collect();
+    let mut text = table(&rows);
+    for error in &report.unusable {
+        text.push_str(&format!("stays: UNUSABLE  {error}\n"));
+    }
+    if report.removed.is_empty() {
+        text.push_str(&format!("Nothing to remove in {}.\n", report.folder));
+    }
+    text
 }

@@ -4,6 +4,7 @@ mod ask;
 mod backups;
 mod check;
 mod current;
+mod daemon;
 mod doctor;
 mod fit;
 mod fleet;
@@ -20,6 +21,7 @@ mod sql;
 mod standing;
 
 use crate::cli::{Backups, Command, Create, Global, Limit, Many, Times};
+use crate::config::{Config, GivenDaemon};
 use crate::error::Result;
 use crate::fleet::{Fleet, Work};
 use crate::job::{Context, Goal};
@@ -31,12 +33,16 @@ pub use pages::{completions, man};
 /// An answer, and beside it the error of a job that failed with a report.
 pub type Outcome = (Option<Answer>, Result<()>);
 
+/// Reads the configuration again.
+pub type Load = Box<dyn Fn() -> Result<Config>>;
+
 /// Runs a verb; on each database of a fleet, where there is one and the verb can be.
 pub async fn dispatch(
     command: &Command,
     context: Context<'_>,
     fleet: Option<&Fleet>,
     global: &Global,
+    load: Load,
 ) -> Outcome {
     let verbose = global.verbose;
     if limit(command).is_some() {
@@ -70,6 +76,10 @@ pub async fn dispatch(
         Command::Backup(_) => jobs::backup(context, verbose).await,
         Command::Backups(Backups::List) => plain(backups::list(context)),
         Command::Backups(Backups::Show { backup }) => plain(backups::show(context, backup)),
+        Command::Backups(Backups::Verify { backup, all }) => {
+            backups::verify(context, backup, *all).await
+        }
+        Command::Backups(Backups::Prune { dry_run }) => backups::prune(context, *dry_run).await,
         Command::Current { all, check_heads } => {
             current::current(context, *all, verbose, *check_heads).await
         }
@@ -81,6 +91,7 @@ pub async fn dispatch(
         Command::Show { revision, down } => plain(show::show(context, revision, *down).await),
         Command::Check => check::check(context).await,
         Command::Revision(wanted) => plain(revision::revision(context, wanted).await),
+        Command::Daemon(_) => daemon::daemon(load, context.interrupt, verbose).await,
         Command::Doctor => doctor::doctor(context).await,
         Command::Completions { shell } => plain(Ok(completions(*shell))),
         Command::Man => plain(man()),
@@ -120,12 +131,15 @@ pub fn name(command: &Command) -> &'static str {
         Command::Backup(_) => "backup",
         Command::Backups(Backups::List) => "backups list",
         Command::Backups(Backups::Show { .. }) => "backups show",
+        Command::Backups(Backups::Verify { .. }) => "backups verify",
+        Command::Backups(Backups::Prune { .. }) => "backups prune",
         Command::Current { .. } => "current",
         Command::History { .. } => "history",
         Command::Heads { .. } => "heads",
         Command::Show { .. } => "show",
         Command::Check => "check",
         Command::Revision(_) => "revision",
+        Command::Daemon(_) => "daemon",
         Command::Doctor => "doctor",
         Command::Completions { .. } => "completions",
         Command::Man => "man",
@@ -145,12 +159,29 @@ pub fn many(command: &Command) -> Option<&Many> {
     }
 }
 
+/// What is asked for of the daemon, where it is the daemon that is started.
+#[must_use]
+pub fn given_daemon(command: &Command) -> Option<GivenDaemon> {
+    let Command::Daemon(daemon) = command else {
+        return None;
+    };
+    Some(GivenDaemon {
+        run: daemon.run_at.clone(),
+        backup: daemon.backup_at.clone(),
+        verify: daemon.verify_at.clone(),
+        prune: daemon.prune_at.clone(),
+        missed: daemon.missed.clone(),
+        listen: daemon.listen.clone(),
+    })
+}
+
 /// What bounds the time of a verb that migrates, or of a plan of it.
 #[must_use]
 pub fn times(command: &Command) -> Option<&Times> {
     match command {
         Command::Run { create, .. } | Command::Upgrade { create, .. } => Some(&create.times),
         Command::Downgrade { times, .. } | Command::Plan { times, .. } => Some(times),
+        Command::Daemon(daemon) => Some(&daemon.times),
         _ => None,
     }
 }
@@ -160,8 +191,8 @@ pub fn times(command: &Command) -> Option<&Times> {
 pub fn limit(command: &Command) -> Option<&Limit> {
     match command {
         Command::Restore { limit, .. } => Some(limit),
-        // It only looks.
-        Command::Plan { .. } => None,
+        // It only looks; each of its jobs has one of its own.
+        Command::Plan { .. } | Command::Daemon(_) => None,
         command => times(command).map(|times| &times.limit),
     }
 }
@@ -171,6 +202,7 @@ pub fn limit(command: &Command) -> Option<&Limit> {
 pub fn creates(command: &Command) -> bool {
     match command {
         Command::Run { create, .. } | Command::Upgrade { create, .. } => create.create_if_missing,
+        Command::Daemon(daemon) => daemon.create_if_missing,
         _ => false,
     }
 }

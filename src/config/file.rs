@@ -36,11 +36,25 @@ pub(super) struct File {
     pub(super) max_failures: Option<String>,
     #[serde(default, deserialize_with = "number")]
     pub(super) shards: Option<String>,
+    #[serde(default)]
+    pub(super) daemon: DaemonFile,
     /// Its folder, which its paths are relative to.
     #[serde(skip)]
     pub(super) folder: PathBuf,
     #[serde(skip)]
     pub(super) path: PathBuf,
+}
+
+/// Its part `[daemon]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DaemonFile {
+    pub(super) run: Option<String>,
+    pub(super) backup: Option<String>,
+    pub(super) verify: Option<String>,
+    pub(super) prune: Option<String>,
+    pub(super) missed: Option<String>,
+    pub(super) listen: Option<String>,
 }
 
 /// A number, kept as text like the values of flags.
@@ -67,7 +81,7 @@ impl File {
         let wrong = |message: String| {
             usage(
                 format!("{}: {message}", path.display()),
-                "The keys are database, migrations, backups, lock_timeout, keep, verify, compression, log_dir, window, timezone, wait, deadline, all, jobs, max_failures and shards.",
+                "The keys are database, migrations, backups, lock_timeout, keep, verify, compression, log_dir, window, timezone, wait, deadline, all, jobs, max_failures and shards; those of [daemon] are run, backup, verify, prune, missed and listen.",
             )
         };
         let bytes = storage::read_bounded(&path, LIMIT_BYTES).map_err(|error| {

@@ -1,6 +1,7 @@
 //! Where the settings come from: flags, then `SAFESTEP_*`, then `safestep.toml`, then `DATABASE_URL` or `DATA_DIR`,
 //! then `data/fastflow.db`. All environment variables are read here.
 
+mod daemon;
 mod database;
 mod file;
 mod many;
@@ -16,6 +17,7 @@ use crate::fleet::Fleet;
 use crate::job::Settings;
 use crate::storage;
 
+pub use daemon::{DaemonConfig, GivenDaemon};
 use database::database_path;
 use file::File;
 pub use many::GivenMany;
@@ -26,7 +28,7 @@ const DEFAULT_DATABASE: &str = "data/fastflow.db";
 const DEFAULT_MIGRATIONS: &str = "migrations";
 const DEFAULT_BACKUPS: &str = "backups";
 /// The environment variables that are read.
-const VARIABLES: [&str; 21] = [
+const VARIABLES: [&str; 27] = [
     "SAFESTEP_DATABASE",
     "SAFESTEP_MIGRATIONS",
     "SAFESTEP_BACKUPS",
@@ -36,6 +38,12 @@ const VARIABLES: [&str; 21] = [
     "SAFESTEP_COMPRESSION",
     "SAFESTEP_LOG_DIR",
     "SAFESTEP_CONFIG",
+    "SAFESTEP_DAEMON_RUN",
+    "SAFESTEP_DAEMON_BACKUP",
+    "SAFESTEP_DAEMON_VERIFY",
+    "SAFESTEP_DAEMON_PRUNE",
+    "SAFESTEP_DAEMON_MISSED",
+    "SAFESTEP_DAEMON_LISTEN",
     "SAFESTEP_ALL",
     "SAFESTEP_JOBS",
     "SAFESTEP_MAX_FAILURES",
@@ -77,6 +85,8 @@ pub struct Given {
     pub times: GivenTimes,
     /// Of a verb that can be run on many databases.
     pub many: Option<GivenMany>,
+    /// Of the daemon.
+    pub daemon: Option<GivenDaemon>,
 }
 
 /// Everything that a command needs to know.
@@ -86,6 +96,8 @@ pub struct Config {
     pub settings: Settings,
     /// Where there are many databases.
     pub fleet: Option<Fleet>,
+    /// Of the daemon.
+    pub daemon: Option<DaemonConfig>,
     /// Where the rolling log files go.
     pub log_dir: PathBuf,
 }
@@ -145,9 +157,11 @@ impl Config {
                 file.log_dir.as_deref(),
             )
             .unwrap_or_else(|| settings.backups.join("logs"));
+        let daemon = daemon::daemon(given, &source, settings.times.window.as_ref())?;
         Ok(Self {
             settings,
             fleet,
+            daemon,
             log_dir,
         })
     }

@@ -48,6 +48,26 @@ impl Source<'_> {
         Some(Value { text, origin })
     }
 
+    /// A setting of the daemon: `name` is that of its key below `[daemon]`, and the end of its variable.
+    pub(super) fn of_daemon(
+        &self,
+        given: Option<&str>,
+        flag: &str,
+        name: &str,
+        file: Option<&str>,
+    ) -> Option<Value> {
+        let variable = format!("SAFESTEP_DAEMON_{}", name.to_uppercase());
+        let (text, origin) = match (given, (self.env)(&variable)) {
+            (Some(text), _) => (text.to_owned(), format!("--{flag}")),
+            (None, Some(text)) => (text, variable),
+            (None, None) => (
+                file?.to_owned(),
+                format!("{name} of [daemon] in {}", self.file.path.display()),
+            ),
+        };
+        Some(Value { text, origin })
+    }
+
     pub(super) fn path(
         &self,
         given: Option<&Path>,

@@ -24,11 +24,7 @@ pub struct GivenTimes {
 
 pub(super) fn times(given: &GivenTimes, source: &Source<'_>) -> Result<Times> {
     let file = source.file;
-    let zone = zone(source.text(
-        given.timezone.as_deref(),
-        "timezone",
-        file.timezone.as_deref(),
-    ))?;
+    let zone = timezone(given, source)?;
     let window = source.text(given.window.as_deref(), "window", file.window.as_deref());
     let wait = given.wait.then_some("true");
     let deadline = given.deadline.as_deref();
@@ -41,6 +37,15 @@ pub(super) fn times(given: &GivenTimes, source: &Source<'_>) -> Result<Times> {
             .transpose()?,
         start_anyway: given.start_anyway,
     })
+}
+
+/// The zone in which all times are meant that are written as a clock shows them.
+pub(super) fn timezone(given: &GivenTimes, source: &Source<'_>) -> Result<Zone> {
+    zone(source.text(
+        given.timezone.as_deref(),
+        "timezone",
+        source.file.timezone.as_deref(),
+    ))
 }
 
 fn zone(value: Option<Value>) -> Result<Zone> {

@@ -105,6 +105,9 @@ impl Error {
             Self::BackupUnusable { .. } => {
                 "Use another one: `safestep backups list` shows what there is.".into()
             }
+            Self::BackupsUnusable { .. } => "Take a new one now: `safestep backup`. Then look at the disk that the bad ones lie on; they are kept until \
+                 they are pruned or you move them away."
+                .into(),
             Self::NoSuchBackup { .. } => "`safestep backups list` shows what there is.".into(),
             Self::Locked { holders, .. } => locked_hint(holders),
             Self::JobRunning { .. } => {

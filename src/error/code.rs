@@ -28,6 +28,7 @@ impl Error {
             | Self::NotAtHead { .. } => 5,
             Self::NotProven { .. } => 6,
             Self::BackupUnusable { .. }
+            | Self::BackupsUnusable { .. }
             | Self::RecordUnusable { .. }
             | Self::NoSuchBackup { .. } => 7,
             Self::Locked { .. }
@@ -73,6 +74,7 @@ impl Error {
             Self::NotAtHead { .. } => "not_at_head",
             Self::NotProven { .. } => "not_proven",
             Self::BackupUnusable { .. } => "backup_unusable",
+            Self::BackupsUnusable { .. } => "backups_unusable",
             Self::RecordUnusable { .. } => "record_unusable",
             Self::NoSuchBackup { .. } => "no_such_backup",
             Self::Locked { .. } => "locked",

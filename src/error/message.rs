@@ -129,6 +129,10 @@ impl fmt::Display for Error {
                     backup.display()
                 )
             }
+            Self::BackupsUnusable { checked, problems } => {
+                write!(f, "{} of {checked} backups cannot be used", problems.len())?;
+                lines(f, problems)
+            }
             Self::RecordUnusable { record, reason } => {
                 write!(
                     f,

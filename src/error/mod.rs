@@ -176,6 +176,11 @@ pub enum Error {
     },
     /// A backup cannot be used.
     BackupUnusable { backup: PathBuf, reason: String },
+    /// Of the backups that were verified, these cannot be used.
+    BackupsUnusable {
+        checked: usize,
+        problems: Vec<Problem>,
+    },
     /// The record of a job cannot be used.
     RecordUnusable { record: PathBuf, reason: String },
     /// No backup has that name.

@@ -11,21 +11,25 @@ mod changed;
 mod clock;
 mod draft;
 mod early;
+mod examine;
 mod keep;
 mod migrate;
+mod prune;
 mod recover;
 mod report;
 mod restore;
 mod run;
+mod standing;
 mod task;
 mod times;
+mod verify;
 mod work;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::archive::Compression;
-use crate::catalog::{Catalog, JobKind, JobRecord};
+use crate::catalog::{Catalog, JobId, JobKind, JobRecord};
 use crate::clock::{Deadline, Stopwatch};
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
@@ -36,11 +40,14 @@ use crate::storage::{self, JobLock, PathKind};
 pub use backup::backup;
 pub use changed::changed_files;
 pub use migrate::{migrate, migrate_with, repair, stamp};
+pub use prune::{Judged, Pruning, prune};
 pub use report::{Applied, BackupSummary, Phase, Report};
 pub use restore::{gather, restore};
 pub use run::Files;
+pub use standing::at_head;
 pub use task::{Goal, Stamp};
 pub use times::Times;
+pub use verify::{Checked, Chosen, Verification, verify};
 
 const SMALLEST_PAGE_BYTES: u64 = 512;
 /// Between two looks at `/proc` for the holders of a database.
@@ -83,6 +90,11 @@ pub struct Context<'a> {
 impl Context<'_> {
     fn database(&self) -> &Path {
         &self.settings.database
+    }
+
+    /// What the log lines of a job without a [`Report`] say that they belong to.
+    fn span(&self, job: &JobId) -> tracing::Span {
+        report::span(job, &self.database().display().to_string())
     }
 
     pub(crate) fn deadline(&self) -> Deadline {

@@ -57,12 +57,16 @@ pub struct Report {
     pub(crate) clock: Clock,
 }
 
+/// Of the highest level: it is to be there with every line that is.
+pub(super) fn span(job: &JobId, database: &str) -> tracing::Span {
+    tracing::error_span!("job", job = %job, database)
+}
+
 impl Report {
     /// What the log lines of the job say that they belong to. `database` has to be set.
     #[must_use]
     pub fn span(&self) -> tracing::Span {
-        // Of the highest level: it is to be there with every line that is.
-        tracing::error_span!("job", job = %self.job, database = self.database)
+        span(&self.job, &self.database)
     }
 
     /// Takes down what failed beside the job's own work, when that was already done or had already failed. The next job

@@ -6,6 +6,7 @@ use tracing::Instrument;
 
 use super::Context;
 use super::backup::revision;
+use super::examine;
 use super::keep::{self, Keeping};
 use super::recover;
 use super::report::Report;
@@ -17,7 +18,7 @@ use crate::error::{Error, Problem, Result};
 use crate::fault::{self, Point};
 use crate::restore::{Proof, Restorer};
 use crate::snapshot::{self, Examine, Snapshot};
-use crate::sqlite::{self, Access, Begin, Connection, ContentDigest, FileFacts, Layout};
+use crate::sqlite::{self, Access, Begin, Connection, ContentDigest, FileFacts};
 use crate::storage::{self, Ownership};
 
 /// Makes backups of the snapshots that jobs have left unarchived, so that a restore can choose among all.
@@ -126,70 +127,15 @@ async fn examine(
     unpacked: &Path,
     report: &mut Report,
 ) -> Result<ContentDigest> {
-    require_layout(backup, unpacked)?;
+    examine::require_layout(backup, unpacked)?;
     let path = unpacked.to_path_buf();
     let digest = Beside::start_blocking(move |_| {
         storage::sync_file(&path)?;
         sqlite::digest_file(&path)
     });
-    require_sound(context, backup, unpacked, report).await?;
+    let damage = examine::require_sound(context, backup, unpacked).await?;
+    report.warnings.extend(damage);
     digest.finish(context.interrupt).await
-}
-
-/// A right checksum over the wrong bytes: the archive was not made by this program. Only what a restore once replaced, and
-/// kept as it was, may be damaged, as long as its schema can be read.
-async fn require_sound(
-    context: &Context<'_>,
-    backup: &Backup,
-    unpacked: &Path,
-    report: &mut Report,
-) -> Result<()> {
-    let refuse = |reason: String| Error::BackupUnusable {
-        backup: backup.path.clone(),
-        reason: format!("its database is damaged: {reason}"),
-    };
-    let mut copy = Connection::open(unpacked, Access::ReadOnly, context.interrupt).await?;
-    let schema = copy
-        .execute("SELECT count(*) FROM sqlite_schema WHERE sql LIKE ''")
-        .await;
-    let findings = sqlite::check(&mut copy, context.settings.verify).await;
-    copy.close().await?;
-    match schema {
-        Err(failure) if failure.is_damage() || failure.is_no_database() => {
-            return Err(refuse(failure.to_string()));
-        }
-        other => other.map_err(Error::sqlite("read the schema of the backup"))?,
-    };
-    let findings = findings?;
-    if findings.is_empty() {
-        return Ok(());
-    }
-    let list = findings.join("; ");
-    if backup.manifest.purpose != Purpose::BeforeRestore {
-        return Err(refuse(list));
-    }
-    let message = format!("the database in it was damaged when a restore replaced it: {list}");
-    report
-        .warnings
-        .push(Problem::new(backup.manifest.id.clone(), message));
-    Ok(())
-}
-
-fn require_layout(backup: &Backup, unpacked: &Path) -> Result<()> {
-    let manifest = &backup.manifest;
-    match Layout::of_file(unpacked) {
-        Ok(Some(layout))
-            if (layout.page_size, layout.page_count)
-                == (manifest.page_size, manifest.page_count) =>
-        {
-            Ok(())
-        }
-        Ok(_) | Err(Error::NotADatabase { .. }) => Err(Error::BackupUnusable {
-            backup: backup.path.clone(),
-            reason: "what it holds is not the database that its manifest describes".into(),
-        }),
-        Err(other) => Err(other),
-    }
 }
 
 /// A restore that a person asked for supersedes what a job that was cut short would have needed.

@@ -72,9 +72,13 @@ pub(super) const BACKUP_BYTES: &str = "safestep_backup_last_bytes";
 pub(super) const BACKUPS: &str = "safestep_backups";
 pub(super) const BACKUPS_BYTES: &str = "safestep_backups_bytes";
 pub(super) const VERIFIED_AT: &str = "safestep_last_verification_timestamp_seconds";
+pub(super) const DAEMON_READY: &str = "safestep_daemon_ready";
+pub(super) const TASK_RUNS: &str = "safestep_daemon_task_runs_total";
+pub(super) const TASK_SUCCESS_AT: &str = "safestep_daemon_task_last_success_timestamp_seconds";
+pub(super) const TASK_NEXT_AT: &str = "safestep_daemon_task_next_timestamp_seconds";
 
 /// All of them.
-pub const FAMILIES: [Family; 21] = [
+pub const FAMILIES: [Family; 25] = [
     labelled(
         BUILD_INFO,
         Kind::Gauge,
@@ -152,5 +156,27 @@ pub const FAMILIES: [Family; 21] = [
     gauge(
         VERIFIED_AT,
         "When the backups of the database were last read back and all found good.",
+    ),
+    gauge(
+        DAEMON_READY,
+        "Of a daemon: 1 while the database is at head and the last run did not fail.",
+    ),
+    labelled(
+        TASK_RUNS,
+        Kind::Counter,
+        &["task", "exit_code"],
+        "Of a daemon: tasks that have ended since it was started, by exit code.",
+    ),
+    labelled(
+        TASK_SUCCESS_AT,
+        Kind::Gauge,
+        &["task"],
+        "Of a daemon: when the task last ended well.",
+    ),
+    labelled(
+        TASK_NEXT_AT,
+        Kind::Gauge,
+        &["task"],
+        "Of a daemon: when the task is started next.",
     ),
 ];

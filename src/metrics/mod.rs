@@ -16,8 +16,9 @@ use crate::clock::Stamp;
 use facts::{Backups, Revision};
 use family::{
     BACKUP_AT, BACKUP_BYTES, BACKUP_MADE_AT, BACKUPS, BACKUPS_BYTES, BLOCKED, BUILD_INFO,
-    DATABASE_BYTES, DURATION, EXIT_CODE, OPERATOR, PENDING, PHASE, RESTORES, REVISION,
-    REVISION_INFO, RUN_AT, RUN_INFO, RUNS, SUCCESS_AT, VERIFIED_AT,
+    DAEMON_READY, DATABASE_BYTES, DURATION, EXIT_CODE, OPERATOR, PENDING, PHASE, RESTORES,
+    REVISION, REVISION_INFO, RUN_AT, RUN_INFO, RUNS, SUCCESS_AT, TASK_NEXT_AT, TASK_RUNS,
+    TASK_SUCCESS_AT, VERIFIED_AT,
 };
 use text::Key;
 
@@ -93,6 +94,34 @@ impl Registry {
     /// The backups of a database were read back, and all of them are good.
     pub fn verified(&mut self, database: &str, at: Stamp) {
         self.set(database, VERIFIED_AT, at.unix_seconds() as f64);
+    }
+
+    /// A task of a daemon has ended.
+    pub fn task_ended(&mut self, database: &str, task: &str, exit_code: u8) {
+        let code = exit_code.to_string();
+        let labels = text::labels(database, &[("task", task), ("exit_code", &code)]);
+        self.count(TASK_RUNS, labels);
+    }
+
+    /// How a daemon stands: whether it is ready, and of each task when it last ended well and when it is started next.
+    pub fn daemon(
+        &mut self,
+        database: &str,
+        ready: bool,
+        tasks: &[(&str, Option<Stamp>, Option<Stamp>)],
+    ) {
+        self.set(database, DAEMON_READY, f64::from(u8::from(ready)));
+        for family in [TASK_SUCCESS_AT, TASK_NEXT_AT] {
+            self.forget(database, family);
+        }
+        for (task, success, next) in tasks {
+            let labels = text::labels(database, &[("task", task)]);
+            for (family, moment) in [(TASK_SUCCESS_AT, success), (TASK_NEXT_AT, next)] {
+                if let Some(moment) = moment {
+                    self.put(family, labels.clone(), moment.unix_seconds() as f64);
+                }
+            }
+        }
     }
 
     /// Everything, in Prometheus's text format.

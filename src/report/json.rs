@@ -65,6 +65,7 @@ fn error_value(error: &Error) -> Value {
         | Error::UnknownEnumValues { problems }
         | Error::VerificationFailed { problems }
         | Error::WouldFail { problems }
+        | Error::BackupsUnusable { problems, .. }
         | Error::NotAtHead { problems, .. }
         | Error::Unplaceable {
             differences: problems,

@@ -49,6 +49,17 @@ impl JobLock {
         Self::wait(folder.join(".safestep-lock"), folder, deadline, tick).await
     }
 
+    /// As [`Self::acquire_folder`], for what is done one at a time in a folder without keeping other jobs out; `name` is the
+    /// lock file's.
+    pub async fn acquire_named(
+        folder: &Path,
+        name: &str,
+        deadline: Deadline,
+        tick: impl FnMut(&str) -> Result<()>,
+    ) -> Result<Self> {
+        Self::wait(folder.join(name), folder, deadline, tick).await
+    }
+
     async fn wait(
         path: PathBuf,
         subject: &Path,
@@ -74,18 +85,26 @@ impl JobLock {
 
     /// Who holds the lock now, if anybody does.
     pub fn holder(database: &Path) -> Result<Option<String>> {
-        let path = lock_path(database);
-        if !path.exists() {
-            return Ok(None);
-        }
-        let mut file = super::open(&path)?;
-        let free = match file.try_lock_shared() {
-            Ok(()) => true,
-            Err(TryLockError::WouldBlock) => false,
-            Err(TryLockError::Error(error)) => return Err(Error::io("lock", &path)(error)),
-        };
-        Ok((!free).then(|| read_holder(&mut file)))
+        holder_of(&lock_path(database))
     }
+
+    /// As [`Self::holder`], of a lock of [`Self::acquire_named`].
+    pub fn holder_named(folder: &Path, name: &str) -> Result<Option<String>> {
+        holder_of(&folder.join(name))
+    }
+}
+
+fn holder_of(path: &Path) -> Result<Option<String>> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let mut file = super::open(path)?;
+    let free = match file.try_lock_shared() {
+        Ok(()) => true,
+        Err(TryLockError::WouldBlock) => false,
+        Err(TryLockError::Error(error)) => return Err(Error::io("lock", path)(error)),
+    };
+    Ok((!free).then(|| read_holder(&mut file)))
 }
 
 fn lock_path(database: &Path) -> PathBuf {

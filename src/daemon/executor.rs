@@ -1,0 +1,240 @@
+//! The real jobs, each on a thread of its own: the loop goes on beside it.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use super::planner::PATIENCE;
+use super::{Ended, Executor, Schedule, Server, State, Status, Task};
+use crate::catalog::Catalog;
+use crate::clock::{Deadline, Stamp};
+use crate::error::Result;
+use crate::job::{self, Chosen, Context, Goal, Pruning, Report, Settings, Verification};
+use crate::logging;
+use crate::metrics::Facts;
+use crate::monitor::{Monitor, Silent};
+use crate::sqlite::Interrupt;
+use crate::storage::JobLock;
+
+/// A look does not wait for long: it comes again.
+const LOOK_LOCK_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What the configuration says.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// For the jobs.
+    pub settings: Settings,
+    /// What is due when.
+    pub schedule: Schedule,
+    /// Where the daemon is asked how it is; `None` for nowhere.
+    pub listen: Option<SocketAddr>,
+}
+
+/// Reads the configuration.
+pub type Load = Box<dyn Fn() -> Result<Setup>>;
+/// Makes the monitor of a job.
+pub type Watch = Arc<dyn Fn() -> Box<dyn Monitor> + Send + Sync>;
+
+/// Does the jobs of one database, and holds what a daemon has to itself.
+pub struct Jobs {
+    load: Load,
+    watch: Watch,
+    status: Arc<Status>,
+    interrupt: Interrupt,
+    settings: Settings,
+    server: Option<Server>,
+    /// Held while the daemon lives; the file's path tells whether another configuration needs another one.
+    lock: (PathBuf, JobLock),
+}
+
+impl Jobs {
+    /// Reads the configuration, listens, and makes sure that no other daemon serves the database.
+    ///
+    /// # Errors
+    /// Exit code 2 where the configuration is wrong or the port in use, 75 where there is another daemon.
+    pub async fn start(
+        load: Load,
+        watch: Watch,
+        status: Arc<Status>,
+        interrupt: Interrupt,
+    ) -> Result<(Self, (Schedule, State))> {
+        let setup = load()?;
+        let lock = acquire(&setup.settings, &interrupt).await?;
+        let server = listen(setup.listen, &status).await?;
+        let state = read_state(&setup.settings);
+        status.serve(&setup.settings.database);
+        let jobs = Self {
+            load,
+            watch,
+            status,
+            interrupt,
+            settings: setup.settings,
+            server,
+            lock,
+        };
+        Ok((jobs, (setup.schedule, state)))
+    }
+}
+
+impl Executor for Jobs {
+    async fn execute(&mut self, task: Task, interrupt: &Interrupt) -> Ended {
+        let (settings, watch) = (self.settings.clone(), self.watch.clone());
+        let (status, interrupt) = (self.status.clone(), interrupt.clone());
+        let handle = Handle::current();
+        let work = tokio::task::spawn_blocking(move || {
+            let monitor = watch();
+            let context = Context {
+                settings: &settings,
+                interrupt: &interrupt,
+                monitor: monitor.as_ref(),
+            };
+            handle.block_on(perform(context, task, &status))
+        });
+        work.await.unwrap_or_else(|panic| Ended {
+            exit_code: 1,
+            words: format!("the thread of the job died ({panic}); this is a defect of safestep, please report it"),
+        })
+    }
+
+    async fn look(&mut self) -> std::result::Result<String, String> {
+        let settings = Settings {
+            lock_timeout: LOOK_LOCK_TIMEOUT,
+            ..self.settings.clone()
+        };
+        let handle = Handle::current();
+        let work = tokio::task::spawn_blocking(move || {
+            let context = Context {
+                settings: &settings,
+                interrupt: &Interrupt::default(),
+                monitor: &Silent,
+            };
+            handle.block_on(job::at_head(context))
+        });
+        match work.await {
+            Ok(looked) => looked.map_err(|error| error.to_string()),
+            Err(panic) => Err(format!(
+                "the thread that looked at the database died: {panic}"
+            )),
+        }
+    }
+
+    async fn reload(&mut self) -> Result<(Schedule, State)> {
+        let setup = (self.load)()?;
+        let lock = match lock_path(&setup.settings) == self.lock.0 {
+            true => None,
+            false => Some(acquire(&setup.settings, &self.interrupt).await?),
+        };
+        let wanted = self.server.as_ref().map(Server::wanted);
+        if wanted != setup.listen {
+            self.server = listen(setup.listen, &self.status).await?;
+        }
+        if let Some(lock) = lock {
+            self.lock = lock;
+        }
+        let state = read_state(&setup.settings);
+        self.status.serve(&setup.settings.database);
+        self.settings = setup.settings;
+        Ok((setup.schedule, state))
+    }
+}
+
+fn folder(settings: &Settings) -> PathBuf {
+    let catalog = Catalog::new(&settings.backups, &settings.database);
+    catalog.folder().to_path_buf()
+}
+
+fn lock_path(settings: &Settings) -> PathBuf {
+    folder(settings).join(State::lock_name(&settings.database))
+}
+
+async fn acquire(settings: &Settings, interrupt: &Interrupt) -> Result<(PathBuf, JobLock)> {
+    Catalog::new(&settings.backups, &settings.database).prepare()?;
+    let (deadline, mut told) = (Deadline::after(settings.lock_timeout), false);
+    let tick = |holder: &str| {
+        if !std::mem::replace(&mut told, true) {
+            tracing::warn!("waiting for another daemon that serves this database: {holder}");
+        }
+        interrupt.check()
+    };
+    let name = State::lock_name(&settings.database);
+    let lock = JobLock::acquire_named(&folder(settings), &name, deadline, tick).await?;
+    Ok((lock_path(settings), lock))
+}
+
+async fn listen(wanted: Option<SocketAddr>, status: &Arc<Status>) -> Result<Option<Server>> {
+    let Some(wanted) = wanted else {
+        return Ok(None);
+    };
+    let server = Server::start(wanted, status.clone()).await?;
+    let address = server.address();
+    tracing::info!(target: logging::WATCH, "daemon answers at http://{address}/healthz, /readyz and /metrics");
+    Ok(Some(server))
+}
+
+fn read_state(settings: &Settings) -> State {
+    let database: &Path = &settings.database;
+    let (state, wrong) = State::read(&folder(settings), database);
+    if let Some(wrong) = wrong {
+        tracing::warn!("what was done before is not known, and counts as never done: {wrong}");
+    }
+    for task in state.from_the_future(Stamp::now().plus(PATIENCE)) {
+        tracing::warn!(
+            "{task} was last done in the future, if the clock is right now; it counts as never done"
+        );
+    }
+    state
+}
+
+async fn perform(context: Context<'_>, task: Task, status: &Status) -> Ended {
+    match task {
+        Task::Run => {
+            context.start_deadline();
+            let mut report = Report::default();
+            let done = job::migrate(context, &Goal::head(), &mut report).await;
+            counted(context, status, &report, done)
+        }
+        Task::Backup => {
+            let mut report = Report::default();
+            let done = job::backup(context, &mut report).await;
+            counted(context, status, &report, done)
+        }
+        Task::Verify => {
+            let mut report = Verification::default();
+            let done = job::verify(context, &Chosen::All, &mut report).await;
+            if done.is_ok() {
+                let database = context.settings.database.display().to_string();
+                status.count(|registry| registry.verified(&database, Stamp::now()));
+            }
+            let count = report.checked.len();
+            ended(&format!("verified, backups: {count}"), done)
+        }
+        Task::Prune => {
+            let mut report = Pruning::default();
+            let done = job::prune(context, false, &mut report).await;
+            let (gone, kept) = (report.removed.len(), report.kept.len());
+            ended(&format!("pruned, removed: {gone}, kept: {kept}"), done)
+        }
+    }
+}
+
+fn counted(context: Context<'_>, status: &Status, report: &Report, done: Result<()>) -> Ended {
+    let facts = Facts::gather(context.settings, report, done.as_ref().err());
+    status.count(|registry| registry.record(&facts));
+    ended(report.outcome, done)
+}
+
+fn ended(words: &str, done: Result<()>) -> Ended {
+    match done {
+        Ok(()) => Ended {
+            exit_code: 0,
+            words: words.to_owned(),
+        },
+        Err(error) => Ended {
+            exit_code: error.exit_code(),
+            words: format!("{error}. {}", error.hint()),
+        },
+    }
+}

@@ -1,0 +1,96 @@
+//! `safestep backups prune`: what retention takes away, and why the rest stays.
+
+use serde::Serialize;
+use tracing::Instrument;
+
+use super::Context;
+use crate::catalog::{JobId, Reason, Verdict};
+use crate::error::Result;
+
+/// What pruning did, or would do.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Pruning {
+    /// `pruned`, `would_prune`, `nothing_to_do` or `failed`.
+    pub outcome: &'static str,
+    /// The job's name; also in each of its log lines.
+    pub job: JobId,
+    /// The backups folder of the database.
+    pub folder: String,
+    /// Nothing was removed, since only a look was asked for.
+    pub dry_run: bool,
+    /// What went, or would go, oldest first.
+    pub removed: Vec<Judged>,
+    /// What stays, oldest first.
+    pub kept: Vec<Judged>,
+    /// Archives that cannot be read: they stay, too.
+    pub unusable: Vec<String>,
+}
+
+/// One backup.
+#[derive(Debug, Clone, Serialize)]
+pub struct Judged {
+    /// The short name that `restore` takes.
+    pub id: String,
+    /// The archive.
+    pub path: String,
+    /// Its size.
+    pub archive_bytes: u64,
+    /// When it was made: RFC 3339, UTC.
+    pub created_at: String,
+    /// Why it stays.
+    pub stays: Option<Reason>,
+}
+
+/// Removes what the rules of retention do not keep; with `dry_run` only tells.
+pub async fn prune(context: Context<'_>, dry_run: bool, report: &mut Pruning) -> Result<()> {
+    let span = context.span(&report.job);
+    let result = go(&context, dry_run, report).instrument(span).await;
+    report.outcome = match &result {
+        Err(_) => "failed",
+        Ok(()) if report.removed.is_empty() => "nothing_to_do",
+        Ok(()) if dry_run => "would_prune",
+        Ok(()) => "pruned",
+    };
+    result
+}
+
+async fn go(context: &Context<'_>, dry_run: bool, report: &mut Pruning) -> Result<()> {
+    let catalog = context.catalog();
+    let keep = context.settings.keep;
+    report.folder = catalog.folder().display().to_string();
+    report.dry_run = dry_run;
+    context.monitor.phase("prune");
+    // A job that runs would prune at its end as well.
+    let _lock = if dry_run {
+        None
+    } else {
+        Some(context.catalog_lock().await?)
+    };
+    let verdicts = catalog.retention(keep, None)?;
+    let (_, unreadable) = catalog.backups()?;
+    report.unusable = unreadable.iter().map(ToString::to_string).collect();
+    if !dry_run {
+        catalog.prune(keep, None)?;
+    }
+    for verdict in verdicts {
+        let judged = Judged::of(verdict);
+        match judged.stays {
+            Some(_) => report.kept.push(judged),
+            None => report.removed.push(judged),
+        }
+    }
+    Ok(())
+}
+
+impl Judged {
+    fn of(verdict: Verdict) -> Self {
+        let Verdict { backup, stays } = verdict;
+        Self {
+            id: backup.manifest.id,
+            path: backup.path.display().to_string(),
+            archive_bytes: backup.archive_bytes,
+            created_at: backup.manifest.created_at,
+            stays,
+        }
+    }
+}
