@@ -38,6 +38,7 @@ pub mod job;
 
 // What others hear of it.
 pub mod metrics;
+pub mod notify;
 
 // The command line.
 pub mod config;

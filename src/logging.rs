@@ -41,6 +41,8 @@ pub fn start(folder: &Path, verbose: bool) {
         .with_filter(ours(level, LevelFilter::OFF));
     let files = fmt::layer()
         .json()
+        // The innermost one, which is the job's, and not the list of all of them as well.
+        .with_span_list(false)
         .with_writer(LazyFiles::new(folder))
         .with_filter(ours(LevelFilter::INFO, LevelFilter::INFO));
     // Fails only where a subscriber is set already, as when a test calls `run` twice.

@@ -100,6 +100,24 @@ pub fn name(command: &Command) -> &'static str {
     }
 }
 
+/// Whether the verb is a job on the database, of which others are told.
+#[must_use]
+pub fn is_job(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Run(Create { sql: false, .. })
+            | Command::Upgrade {
+                create: Create { sql: false, .. },
+                ..
+            }
+            | Command::Downgrade { sql: false, .. }
+            | Command::Restore { .. }
+            | Command::Stamp { .. }
+            | Command::Repair
+            | Command::Backup
+    )
+}
+
 /// Whether the verb may make a missing database.
 #[must_use]
 pub fn creates(command: &Command) -> bool {

@@ -24,6 +24,11 @@ pub(super) struct File {
     pub(super) verify: Option<String>,
     pub(super) compression: Option<String>,
     pub(super) log_dir: Option<PathBuf>,
+    #[serde(rename = "metrics_file")]
+    pub(super) metrics: Option<PathBuf>,
+    pub(super) pushgateway: Option<String>,
+    pub(super) on_success: Option<String>,
+    pub(super) on_failure: Option<String>,
     /// Its folder, which its paths are relative to.
     #[serde(skip)]
     pub(super) folder: PathBuf,
@@ -34,6 +39,15 @@ pub(super) struct File {
 /// A number, kept as text like the values of flags.
 fn number<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<Option<String>, D::Error> {
     Option::<usize>::deserialize(from).map(|number| number.map(|number| number.to_string()))
+}
+
+/// What is wrong with it, without the line where that is one with a URL, which may hold a token.
+fn words(error: &toml::de::Error) -> String {
+    let words = toml_words(error);
+    if words.contains("://") {
+        return error.message().to_owned();
+    }
+    words
 }
 
 impl File {
@@ -50,7 +64,7 @@ impl File {
         let wrong = |message: String| {
             usage(
                 format!("{}: {message}", path.display()),
-                "The keys are database, migrations, backups, lock_timeout, keep, verify, compression and log_dir.",
+                "The keys are database, migrations, backups, lock_timeout, keep, verify, compression, log_dir, metrics_file, pushgateway, on_success and on_failure.",
             )
         };
         let bytes = storage::read_bounded(&path, LIMIT_BYTES).map_err(|error| {
@@ -60,9 +74,14 @@ impl File {
             )
         })?;
         let text = String::from_utf8(bytes).map_err(|_| wrong("is not UTF-8".into()))?;
-        let mut file: Self = toml::from_str(&text).map_err(|error| wrong(toml_words(&error)))?;
+        let mut file: Self = toml::from_str(&text).map_err(|error| wrong(words(&error)))?;
         let folder = storage::folder_of(&path);
-        for entry in [&mut file.migrations, &mut file.backups, &mut file.log_dir] {
+        for entry in [
+            &mut file.migrations,
+            &mut file.backups,
+            &mut file.log_dir,
+            &mut file.metrics,
+        ] {
             *entry = entry.take().map(|path| folder.join(path));
         }
         file.folder = folder;

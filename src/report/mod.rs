@@ -23,6 +23,8 @@ pub struct Answer {
     pub facts: Map<String, Value>,
     /// For people.
     pub text: String,
+    /// Of a job: what it did, for whoever else is told.
+    pub job: Option<Box<job::Report>>,
 }
 
 impl Answer {
@@ -37,6 +39,7 @@ impl Answer {
             outcome: outcome.to_owned(),
             facts,
             text,
+            job: None,
         }
     }
 
@@ -44,7 +47,10 @@ impl Answer {
     #[must_use]
     pub fn of_job(report: &job::Report, failed: bool, verbose: bool) -> Self {
         let text = human::job(report, failed, verbose);
-        Self::new(report.outcome, report, text)
+        Self {
+            job: Some(Box::new(report.clone())),
+            ..Self::new(report.outcome, report, text)
+        }
     }
 }
 
