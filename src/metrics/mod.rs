@@ -231,7 +231,11 @@ mod tests {
             ..job(300, 6)
         });
         assert!(value(&registry, REVISION).is_some_and(f64::is_nan));
-        assert!(registry.render().contains("\nsafestep_pending_migrations{database=\"/data/app.db\"} NaN\n"));
+        assert!(
+            registry
+                .render()
+                .contains("\nsafestep_pending_migrations{database=\"/data/app.db\"} NaN\n")
+        );
         assert_eq!(value(&registry, OPERATOR), Some(1.0));
         registry.record(&job(400, 75));
         assert_eq!(value(&registry, OPERATOR), Some(1.0));
@@ -295,9 +299,19 @@ mod tests {
     fn every_metric_has_a_good_name_and_says_what_it_is() {
         for family in &FAMILIES {
             let name = family.name;
-            assert!(name.starts_with("safestep_") && family.help.ends_with('.'), "{name}");
-            assert_eq!(name.ends_with("_total"), family.kind == Kind::Counter, "{name}");
-            assert_eq!(FAMILIES.iter().filter(|other| other.name == name).count(), 1);
+            assert!(
+                name.starts_with("safestep_") && family.help.ends_with('.'),
+                "{name}"
+            );
+            assert_eq!(
+                name.ends_with("_total"),
+                family.kind == Kind::Counter,
+                "{name}"
+            );
+            assert_eq!(
+                FAMILIES.iter().filter(|other| other.name == name).count(),
+                1
+            );
         }
     }
 }
