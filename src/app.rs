@@ -4,18 +4,20 @@ use std::io::Write;
 use std::path::Path;
 
 use clap::Parser;
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::cli::{Cli, Command, Output};
+use crate::cli::{Cli, Output};
 use crate::command::{self, Outcome};
-use crate::config::{self, Config, Given, GivenMany, GivenTimes};
+use crate::config::{self, Config};
 use crate::error::{Error, Result};
 use crate::job::Context;
 use crate::logging;
 use crate::progress::Progress;
-use crate::report;
+use crate::report::{self, Told};
 use crate::sqlite::Interrupt;
 use crate::storage;
+use crate::telling;
 
 /// Kubernetes shows what a container writes here (<https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/>).
 const TERMINATION_LOG: &str = "/dev/termination-log";
@@ -30,7 +32,10 @@ where
         Ok(cli) => cli,
         Err(error) => return usage(&error, stdout, stderr),
     };
-    let (answer, result) = execute(&cli);
+    let Ended {
+        outcome: (answer, result),
+        ready,
+    } = execute(&cli);
     let exit_code = result.as_ref().err().map_or(0, Error::exit_code);
     let error = result.as_ref().err();
     let words = error.map(|error| report::error_text(error, answer.as_ref()));
@@ -40,18 +45,44 @@ where
             let name = command::name(&cli.command);
             stdout.write_all(report::document(name, answer.as_ref(), error, exit_code).as_bytes())
         }
-        Output::Human => stdout.write_all(
-            answer
-                .map_or_else(String::new, |answer| answer.text)
-                .as_bytes(),
-        ),
+        Output::Human => {
+            let text = answer.as_ref().map_or("", |answer| answer.text.as_str());
+            stdout.write_all(text.as_bytes())
+        }
     };
     if let Some(words) = words {
         let _ = stderr.write_all(words.as_bytes());
         leave_note(&words);
     }
     let _ = stdout.flush();
+    let name = command::name(&cli.command);
+    match (ready, answer.and_then(|answer| answer.told), error) {
+        (Some(ready), Some(told), _) => {
+            let telling = telling::of_jobs(name, &ready.config, &told, error);
+            ready.runtime.block_on(telling);
+        }
+        (None, _, Some(error)) if command::is_job(&cli.command) => {
+            for line in tell_of_refusal(&cli, error) {
+                let _ = writeln!(stderr, "warning: {line}");
+            }
+        }
+        _ => {}
+    }
     exit_code
+}
+
+/// Where the configuration is wrong, as far as it says whom to tell.
+fn tell_of_refusal(cli: &Cli, error: &Error) -> Vec<String> {
+    let env = |name: &str| std::env::var(name).ok();
+    let Some((outlets, database)) = Config::resolve_outlets(&command::given(cli), &env) else {
+        return Vec::new();
+    };
+    let name = command::name(&cli.command);
+    let telling = telling::of_refusal(name, &outlets, database.as_deref(), error);
+    match runtime() {
+        Ok(runtime) => runtime.block_on(telling),
+        Err(error) => vec![format!("nobody was told: {error}")],
+    }
 }
 
 fn usage(error: &clap::Error, stdout: &mut dyn Write, stderr: &mut dyn Write) -> u8 {
@@ -71,70 +102,54 @@ fn leave_note(words: &str) {
     }
 }
 
-fn execute(cli: &Cli) -> Outcome {
+/// What a command needs to run.
+struct Ready {
+    config: Config,
+    runtime: Runtime,
+}
+
+/// How a command ended; `ready` is missing where it could not begin.
+struct Ended {
+    outcome: Outcome,
+    ready: Option<Ready>,
+}
+
+fn execute(cli: &Cli) -> Ended {
     match prepare(cli) {
-        Ok((config, runtime)) => runtime.block_on(work(cli, &config)),
-        Err(error) => (None, Err(error)),
+        Ok(ready) => Ended {
+            outcome: ready.runtime.block_on(work(cli, &ready.config)),
+            ready: Some(ready),
+        },
+        Err(error) => Ended {
+            outcome: (None, Err(error)),
+            ready: None,
+        },
     }
 }
 
-fn prepare(cli: &Cli) -> Result<(Config, tokio::runtime::Runtime)> {
+fn prepare(cli: &Cli) -> Result<Ready> {
     config::require_text(&|name| std::env::var_os(name))?;
     let config = load(cli)()?;
     logging::start(&config.log_dir, cli.global.verbose);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    Ok(Ready {
+        config,
+        runtime: runtime()?,
+    })
+}
+
+fn runtime() -> Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
         // What takes long is on this thread, on SQLite's own, or on one of its own beside them.
         .worker_threads(1)
         .enable_all()
         .build()
-        .map_err(Error::io("start", Path::new("the runtime")))?;
-    Ok((config, runtime))
+        .map_err(Error::io("start", Path::new("the runtime")))
 }
 
 /// Reads the configuration, as often as it is asked to.
 fn load(cli: &Cli) -> command::Load {
-    let given = given(cli);
+    let given = command::given(cli);
     Box::new(move || Config::resolve(&given, &|name| std::env::var(name).ok()))
-}
-
-fn given(cli: &Cli) -> Given {
-    let global = &cli.global;
-    Given {
-        database: global.database.clone(),
-        migrations: global.migrations.clone(),
-        backups: global.backups.clone(),
-        config: global.config.clone(),
-        lock_timeout: global.lock_timeout.clone(),
-        keep: global.keep.clone(),
-        verify: global.verify.clone(),
-        compression: global.compression.clone(),
-        log_dir: global.log_dir.clone(),
-        create_if_missing: command::creates(&cli.command),
-        daemon: command::given_daemon(&cli.command),
-        times: given_times(&cli.command),
-        many: command::many(&cli.command).map(|many| GivenMany {
-            all: many.all.clone(),
-            jobs: many.jobs.clone(),
-            max_failures: many.max_failures.clone(),
-            shard: many.shard.clone(),
-            shards: many.shards.clone(),
-        }),
-    }
-}
-
-fn given_times(command: &Command) -> GivenTimes {
-    let limit = command::limit(command);
-    let given = command::times(command).map(|times| GivenTimes {
-        window: times.window.clone(),
-        timezone: times.timezone.clone(),
-        wait: times.wait,
-        start_anyway: times.start_anyway,
-        deadline: times.limit.deadline.clone(),
-    });
-    given.unwrap_or_else(|| GivenTimes {
-        deadline: limit.and_then(|limit| limit.deadline.clone()),
-        ..GivenTimes::default()
-    })
 }
 
 async fn work(cli: &Cli, config: &Config) -> Outcome {
@@ -159,6 +174,8 @@ fn log((answer, result): &Outcome) {
     let outcome = answer
         .as_ref()
         .map_or("failed", |answer| answer.outcome.as_str());
+    let told = answer.as_ref().and_then(|answer| answer.told.as_ref());
+    let _span = told.and_then(Told::span).map(tracing::Span::entered);
     match result {
         Ok(())
             if matches!(
@@ -176,7 +193,7 @@ fn log((answer, result): &Outcome) {
         }
         Ok(()) => tracing::info!(outcome, "done"),
         Err(error) => {
-            tracing::error!(target: logging::OUTCOME, outcome, code = error.code(), exit_code = error.exit_code(), "{error}");
+            tracing::error!(target: logging::OUTCOME, outcome, code = error.code(), exit_code = error.exit_code(), "{}", error.discreet());
         }
     }
 }

@@ -42,6 +42,7 @@ pub mod fleet;
 // What others hear of it.
 pub mod logging;
 pub mod metrics;
+pub mod notify;
 
 // The jobs at their times.
 pub mod daemon;
@@ -52,4 +53,5 @@ pub mod cli;
 pub mod report;
 pub mod progress;
 pub mod command;
+pub mod telling;
 pub mod app;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Outcome;
 use crate::fleet::{self, Done, Fleet, Member, Watch, Work};
@@ -22,8 +22,8 @@ pub(super) fn run(context: Context<'_>, fleet: &Fleet, work: &Work, verbose: boo
     };
     match fleet::run(context, fleet, work, &board) {
         Ok(summary) => {
-            let answer = Answer::of_fleet(&summary, verbose);
-            (Some(answer), summary.error().map_or(Ok(()), Err))
+            let result = summary.error().map_or(Ok(()), Err);
+            (Some(Answer::of_fleet(Arc::new(summary), verbose)), result)
         }
         Err(error) => (None, Err(error)),
     }
@@ -98,14 +98,14 @@ impl Watch for Board<'_> {
 }
 
 fn log(done: &Done) {
-    let database = done.member.path.display();
+    let _span = done.report.span().entered();
     let outcome = done.outcome();
     match done.error() {
         Some(error) => {
-            tracing::error!(target: logging::OUTCOME, %database, outcome, code = error.code(), exit_code = error.exit_code(), "{error}");
+            tracing::error!(target: logging::OUTCOME, outcome, code = error.code(), exit_code = error.exit_code(), "{}", error.discreet());
         }
-        None if outcome == "nothing_to_do" => tracing::debug!(%database, outcome, "done"),
-        None => tracing::info!(%database, outcome, "done"),
+        None if outcome == "nothing_to_do" => tracing::debug!(outcome, "done"),
+        None => tracing::info!(outcome, "done"),
     }
 }
 

@@ -8,6 +8,7 @@ mod daemon;
 mod doctor;
 mod fit;
 mod fleet;
+mod given;
 mod history;
 mod jobs;
 mod open;
@@ -20,14 +21,15 @@ mod show;
 mod sql;
 mod standing;
 
-use crate::cli::{Backups, Command, Create, Global, Limit, Many, Times};
-use crate::config::{Config, GivenDaemon};
+use crate::cli::{Backups, Command, Create, Global};
+use crate::config::Config;
 use crate::error::Result;
 use crate::fleet::{Fleet, Work};
 use crate::job::{Context, Goal};
 use crate::migrator::Direction;
 use crate::report::Answer;
 
+pub use given::given;
 pub use pages::{completions, man};
 
 /// An answer, and beside it the error of a job that failed with a report.
@@ -45,7 +47,7 @@ pub async fn dispatch(
     load: Load,
 ) -> Outcome {
     let verbose = global.verbose;
-    if limit(command).is_some() {
+    if given::limit(command).is_some() {
         context.start_deadline();
     }
     if let Some((fleet, work)) = fleet.zip(work(command)) {
@@ -146,63 +148,15 @@ pub fn name(command: &Command) -> &'static str {
     }
 }
 
-/// What is asked for as to many databases, where the verb can be run on many.
+/// Whether the verb is a job on the database, of which others are told.
 #[must_use]
-pub fn many(command: &Command) -> Option<&Many> {
+pub fn is_job(command: &Command) -> bool {
     match command {
-        Command::Run { create, many } | Command::Upgrade { create, many, .. } => {
-            (!create.sql).then_some(many)
+        Command::Run { create, .. } | Command::Upgrade { create, .. } => !create.sql,
+        Command::Downgrade { sql, .. } => !sql,
+        Command::Restore { .. } | Command::Stamp { .. } | Command::Repair | Command::Backup(_) => {
+            true
         }
-        Command::Downgrade { sql, many, .. } => (!sql).then_some(many),
-        Command::Backup(many) => Some(many),
-        _ => None,
-    }
-}
-
-/// What is asked for of the daemon, where it is the daemon that is started.
-#[must_use]
-pub fn given_daemon(command: &Command) -> Option<GivenDaemon> {
-    let Command::Daemon(daemon) = command else {
-        return None;
-    };
-    Some(GivenDaemon {
-        run: daemon.run_at.clone(),
-        backup: daemon.backup_at.clone(),
-        verify: daemon.verify_at.clone(),
-        prune: daemon.prune_at.clone(),
-        missed: daemon.missed.clone(),
-        listen: daemon.listen.clone(),
-    })
-}
-
-/// What bounds the time of a verb that migrates, or of a plan of it.
-#[must_use]
-pub fn times(command: &Command) -> Option<&Times> {
-    match command {
-        Command::Run { create, .. } | Command::Upgrade { create, .. } => Some(&create.times),
-        Command::Downgrade { times, .. } | Command::Plan { times, .. } => Some(times),
-        Command::Daemon(daemon) => Some(&daemon.times),
-        _ => None,
-    }
-}
-
-/// The deadline of a verb that can have one.
-#[must_use]
-pub fn limit(command: &Command) -> Option<&Limit> {
-    match command {
-        Command::Restore { limit, .. } => Some(limit),
-        // It only looks; each of its jobs has one of its own.
-        Command::Plan { .. } | Command::Daemon(_) => None,
-        command => times(command).map(|times| &times.limit),
-    }
-}
-
-/// Whether the verb may make a missing database.
-#[must_use]
-pub fn creates(command: &Command) -> bool {
-    match command {
-        Command::Run { create, .. } | Command::Upgrade { create, .. } => create.create_if_missing,
-        Command::Daemon(daemon) => daemon.create_if_missing,
         _ => false,
     }
 }

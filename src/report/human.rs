@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use super::Answer;
 use super::time::{duration, times};
+use super::{Answer, Told};
 use crate::error::Error;
 use crate::job::Report;
 use crate::migrator::Direction;
@@ -171,6 +171,11 @@ pub(super) fn error(error: &Error, answer: Option<&Answer>) -> String {
     }
     if let Some(path) = fact(answer, "backup", "path") {
         let _ = writeln!(text, "backup: {path}");
+    }
+    // What is wrong is not all in the message: this is what its log lines are found by.
+    let told = answer.and_then(|answer| answer.told.as_ref());
+    if let (1 | 6, Some(Told::Job(report))) = (error.exit_code(), told) {
+        let _ = writeln!(text, "job: {}", report.job);
     }
     let _ = writeln!(text, "next: {}", error.hint());
     printable(&text)

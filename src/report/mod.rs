@@ -6,6 +6,8 @@ mod json;
 mod plan;
 mod time;
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 use crate::error::Error;
@@ -25,6 +27,28 @@ pub struct Answer {
     pub facts: Map<String, Value>,
     /// For people.
     pub text: String,
+    /// Of jobs: what they did, for whoever else is told.
+    pub told: Option<Told>,
+}
+
+/// What was done to databases.
+#[derive(Debug, Clone)]
+pub enum Told {
+    /// To one.
+    Job(Box<job::Report>),
+    /// To many.
+    Fleet(Arc<Summary>),
+}
+
+impl Told {
+    /// What the log lines about it say that they belong to; those about many belong to none.
+    #[must_use]
+    pub fn span(&self) -> Option<tracing::Span> {
+        match self {
+            Self::Job(report) => Some(report.span()),
+            Self::Fleet(_) => None,
+        }
+    }
 }
 
 impl Answer {
@@ -39,6 +63,7 @@ impl Answer {
             outcome: outcome.to_owned(),
             facts,
             text,
+            told: None,
         }
     }
 
@@ -46,18 +71,20 @@ impl Answer {
     #[must_use]
     pub fn of_job(report: &job::Report, failed: bool, verbose: bool) -> Self {
         let text = human::job(report, failed, verbose);
-        Self::new(report.outcome, report, text)
+        Self {
+            told: Some(Told::Job(Box::new(report.clone()))),
+            ..Self::new(report.outcome, report, text)
+        }
     }
-}
 
-impl Answer {
     /// The answer of jobs on many databases; with a line for each of them where it is to be `verbose`.
     #[must_use]
-    pub fn of_fleet(summary: &Summary, verbose: bool) -> Self {
+    pub fn of_fleet(summary: Arc<Summary>, verbose: bool) -> Self {
         Self {
             outcome: summary.outcome().to_owned(),
-            facts: fleet::facts(summary),
-            text: fleet::text(summary, verbose),
+            facts: fleet::facts(&summary),
+            text: fleet::text(&summary, verbose),
+            told: Some(Told::Fleet(summary)),
         }
     }
 }
