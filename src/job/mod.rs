@@ -1,9 +1,9 @@
 //! The jobs: the only modules that know the order in which things happen.
 //!
 //! ```text
-//! check files -> look -> job lock -> recover -> [WAL: snapshot, fsync, read back] -> write lock -> history under the lock
-//!   -> [where it is of another state: snapshot, fsync, read back] -> job record -> migrate -> normalise -> verify
-//!   -> history -> COMMIT -> verify again -> outcome -> archive -> prune -> report
+//! check files -> look -> [window] -> job lock -> recover -> [estimate] -> [WAL: snapshot, fsync, read back] -> write lock
+//!   -> history under the lock -> [where it is of another state: snapshot, fsync, read back] -> job record -> migrate
+//!   -> normalise -> verify -> history -> COMMIT -> verify again -> outcome -> archive -> prune -> report
 //! ```
 
 mod backup;

@@ -122,13 +122,15 @@ impl Run<'_> {
         let Some((left, _)) = context.interrupt.time_left() else {
             return Ok(());
         };
+        context.interrupt.check()?;
         self.phase("estimate");
         let brief = LONGEST_ESTIMATE.min(left / SHARE_FOR_ESTIMATE);
         let part = context.interrupt.for_at_most(brief);
-        let estimate = match self.estimate(&part).await {
+        let estimated = self.estimate(&part).await;
+        context.interrupt.check()?;
+        let estimate = match estimated {
             Ok(estimate) => estimate,
             Err(error) => {
-                context.interrupt.check()?;
                 self.note_unknown(&part, &error);
                 return Ok(());
             }
