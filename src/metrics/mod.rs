@@ -30,6 +30,9 @@ pub use file::{read, update, write};
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 const NOT_PROVEN: u8 = 6;
+/// A counter that begins with its first failure shows no increase for it, so all of them begin with the first job.
+const EXIT_CODES: [u8; 11] = [0, 1, 2, 3, 4, 5, 6, 7, 75, 130, 143];
+const RESTORED_BY: [&str; 2] = ["command", "job"];
 const MS_PER_SECOND: f64 = 1e3;
 const US_PER_SECOND: f64 = 1e6;
 
@@ -72,10 +75,14 @@ impl Registry {
             let labels = text::labels(database, &[("phase", name), ("blocking", blocking)]);
             self.put(PHASE, labels, *us as f64 / US_PER_SECOND);
         }
-        let exit_code = job.exit_code.to_string();
-        self.count(RUNS, text::labels(database, &[("exit_code", &exit_code)]));
-        if let Some(by) = job.restored_by {
-            self.count(RESTORES, text::labels(database, &[("by", by)]));
+        for code in EXIT_CODES {
+            self.count(RUNS, ("exit_code", &code.to_string()), database, 0.0);
+        }
+        let code = job.exit_code.to_string();
+        self.count(RUNS, ("exit_code", &code), database, 1.0);
+        for by in RESTORED_BY {
+            let more = f64::from(job.restored_by == Some(by));
+            self.count(RESTORES, ("by", by), database, more);
         }
         if let Some(revision) = &job.revision {
             self.place(database, revision);
@@ -187,8 +194,9 @@ impl Registry {
         self.samples.insert((family, labels), value);
     }
 
-    fn count(&mut self, family: &'static str, labels: String) {
-        *self.samples.entry((family, labels)).or_default() += 1.0;
+    fn count(&mut self, family: &'static str, label: (&str, &str), database: &str, more: f64) {
+        let labels = text::labels(database, &[label]);
+        *self.samples.entry((family, labels)).or_default() += more;
     }
 
     fn forget(&mut self, database: &str, family: &'static str) {

@@ -1,6 +1,6 @@
 """Draws docs/board.png: the queries of dashboard.json, put to a real Prometheus, drawn with matplotlib. It is not Grafana.
 
-    python3 tests/monitoring/board.py http://127.0.0.1:9090 <minutes> docs/board.png
+    python3 tests/monitoring/board.py http://127.0.0.1:9090 <minutes> docs/board.png <folder of the databases>
 """
 
 import json
@@ -16,6 +16,8 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 BOARD = Path(__file__).parents[2] / "deploy/monitoring/dashboard.json"
+# Shown as /srv.
+FOLDER = sys.argv[4]
 COLOURS = {"green": "#2f9e44", "orange": "#e8890c", "red": "#c92a2a"}
 
 
@@ -28,7 +30,7 @@ def ask(server, path, **parameters):
 def legend(text, labels):
     for name, value in labels.items():
         text = text.replace("{{" + name + "}}", value)
-    return text.replace("/srv/", "")
+    return text.replace(FOLDER, "/srv")
 
 
 def words(value, unit):
@@ -108,7 +110,7 @@ def main():
     panels = json.loads(BOARD.read_text())["panels"]
     height = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in panels)
     figure = plt.figure(figsize=(14, height * 0.48))
-    grid = figure.add_gridspec(height, 24, hspace=1.6, wspace=2.2, left=0.04, right=0.98, top=0.955, bottom=0.02)
+    grid = figure.add_gridspec(height, 24, hspace=1.6, wspace=2.2, left=0.04, right=0.98, top=0.945, bottom=0.02)
     for panel in panels:
         place = panel["gridPos"]
         axes = figure.add_subplot(grid[place["y"] : place["y"] + place["h"] - 1, place["x"] : place["x"] + place["w"]])
