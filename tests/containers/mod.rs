@@ -37,6 +37,15 @@ impl Drop for Project {
     fn drop(&mut self) {
         let down = ["down", "--volumes", "--timeout", "0"];
         let _ = self.compose(&down).output();
+        // Those that the compose file makes where it is not given folders.
+        for volume in ["data", "backups"] {
+            docker(&[
+                "volume",
+                "rm",
+                "--force",
+                &format!("{}_{volume}", self.name),
+            ]);
+        }
         let _ = Command::new("umount")
             .arg(self.sandbox.path("small"))
             .stderr(Stdio::null())
