@@ -1,0 +1,442 @@
+//! The manifests of `deploy/kubernetes`: rendered, held against the schemas and against what no schema tells, and their pods
+//! played by podman with their real exit codes.
+//!
+//! Behind the feature `containers`: needs kubectl, podman, root, and what `.ci/run` names in `SAFESTEP_KUBERNETES` (a Python with
+//! kubernetes-validate) and `SAFESTEP_STATIC` (the statically linked program).
+#![allow(
+    unreachable_pub,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::unwrap_used
+)]
+
+#[path = "kubernetes/pods.rs"]
+mod pods;
+#[path = "kubernetes/render.rs"]
+mod render;
+#[path = "kubernetes/rules.rs"]
+mod rules;
+mod support;
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::process::Command;
+
+use pods::{Cluster, USER};
+use render::{VARIANTS, documents, folder, of_kind, python, variant, yaml};
+use serde_json::{Value, json};
+use support::{Run, Sandbox, block_on, connect, content, copy_tree, mode_of, text, wait_until};
+
+/// Kubernetes of the oldest version that has all that is used here, and of the newest that there is a schema for.
+const OLDEST_AND_NEWEST: [&str; 2] = ["1.29", "1.37"];
+const BROKEN: &str = "CREATE TABLE extra (n INTEGER);\nINSERT INTO nowhere VALUES (1);\n";
+/// Goes on until it is interrupted, long before its last row.
+const ENDLESS: &str = "CREATE TABLE grown (b BLOB);
+INSERT INTO grown WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000000000)
+SELECT zeroblob(4000) FROM n WHERE i % 100000 = 0;\n";
+
+fn validate(version: &str, file: &std::path::Path) -> Run {
+    let args = ["-m", "kubernetes_validate", "--strict", "--quiet", "-k", version, text(file)];
+    Run::of(&Command::new(python()).args(args).output().expect("python starts"))
+}
+
+/// What has been applied before `restore` and `look`, and the claims.
+fn beside() -> Vec<Value> {
+    let mut all = variant("base");
+    all.extend(variant("volumes"));
+    all
+}
+
+/// A variant together with the base's settings.
+fn with_base(name: &str) -> Vec<Value> {
+    let mut all = variant(name);
+    if all.iter().all(|document| document["kind"] != "ConfigMap") {
+        all.extend(variant("base"));
+    }
+    all
+}
+
+/// The documents with another setting in their ConfigMap.
+fn with_setting(documents: &[Value], name: &str, value: &str) -> Vec<Value> {
+    let mut documents = documents.to_vec();
+    let config = documents.iter_mut().find(|document| document["kind"] == "ConfigMap").unwrap();
+    config["data"][name] = json!(value);
+    documents
+}
+
+#[test]
+fn every_variant_is_valid_for_the_oldest_and_the_newest_kubernetes() {
+    let sandbox = Sandbox::new();
+    for name in VARIANTS.iter().chain(&["base", "volumes"]) {
+        let file = sandbox.path("rendered.yaml");
+        let rendered = yaml(&folder().join(name));
+        fs::write(&file, &rendered).unwrap();
+        for version in OLDEST_AND_NEWEST {
+            validate(version, &file).expect_code(0);
+        }
+    }
+}
+
+#[test]
+fn a_misspelt_key_and_a_wrong_type_are_not_valid() {
+    let sandbox = Sandbox::new();
+    let file = sandbox.path("rendered.yaml");
+    let rendered = yaml(&folder().join("job"));
+    for (right, wrong) in [
+        ("backoffLimit:", "backofLimit:"),
+        ("activeDeadlineSeconds: 3600", "activeDeadlineSeconds: 1h"),
+    ] {
+        assert!(rendered.contains(right));
+        fs::write(&file, rendered.replace(right, wrong)).unwrap();
+        for version in OLDEST_AND_NEWEST {
+            assert_ne!(validate(version, &file).code, 0, "{wrong}");
+        }
+    }
+}
+
+#[test]
+fn nothing_is_wrong_with_any_variant_that_no_schema_tells() {
+    for name in VARIANTS {
+        let namespaced = name == "example";
+        let beside = if namespaced { Vec::new() } else { beside() };
+        assert_eq!(rules::broken(&variant(name), &beside), Vec::<String>::new(), "{name}");
+    }
+}
+
+/// One change to a manifest, and what must be said of it.
+struct Mutant {
+    variant: &'static str,
+    kind: &'static str,
+    at: &'static str,
+    /// Nothing: it is taken out.
+    to: Option<Value>,
+    said: &'static str,
+}
+
+fn mutant(variant: &'static str, kind: &'static str, at: &'static str, to: Value, said: &'static str) -> Mutant {
+    Mutant { variant, kind, at, to: Some(to), said }
+}
+
+fn without(variant: &'static str, kind: &'static str, at: &'static str, said: &'static str) -> Mutant {
+    Mutant { variant, kind, at, to: None, said }
+}
+
+const POLICY: &str = "/spec/podFailurePolicy/rules/0/onExitCodes/values";
+
+fn mutants() -> Vec<Mutant> {
+    let mut all = vec![
+        mutant("job", "Job", "/spec/template/spec/restartPolicy", json!("OnFailure"), "restartPolicy Never"),
+        mutant("job", "Job", POLICY, json!([2, 4, 3, 5, 6, 7]), "ascending"),
+        mutant("job", "Job", POLICY, json!([2, 3, 4, 5, 6, 7, 7]), "ascending"),
+        mutant("job", "Job", POLICY, json!([]), "ascending"),
+        mutant("job", "Job", POLICY, json!([0, 2, 3, 4, 5, 6, 7]), "0 must not"),
+        mutant("job", "Job", POLICY, json!([2, 3, 4, 5, 6, 7, 75]), "ends the tries"),
+        mutant("job", "Job", POLICY, json!([2, 3, 4, 5, 6]), "ends the tries"),
+        mutant("job", "Job", "/spec/podFailurePolicy/rules/0/onExitCodes/containerName", json!("main"), "names a container"),
+        mutant("job", "Job", "/spec/podFailurePolicy/rules/0/action", json!("FailIndex"), "FailIndex without"),
+        mutant("job", "Job", "/spec/podFailurePolicy/rules/1/onPodConditions/0/status", json!(true), "as a string"),
+        without("job", "Job", "/spec/podFailurePolicy/rules/1/onPodConditions/0/status", "as a string"),
+        without("job", "Job", "/spec/podFailurePolicy/rules/1", "a disruption counts"),
+        mutant("job", "Job", "/spec/podFailurePolicy/rules/1/onExitCodes", json!({"operator": "In", "values": [9]}), "either"),
+        without("job", "Job", "/spec/podReplacementPolicy", "podReplacementPolicy"),
+        without("job", "Job", "/spec/backoffLimit", "number of tries"),
+        without("job", "Job", "/spec/activeDeadlineSeconds", "activeDeadlineSeconds"),
+        without("job", "Job", "/spec/ttlSecondsAfterFinished", "stays for ever"),
+        mutant("indexed", "Job", "/spec/completions", json!(5), "--shards"),
+        mutant("indexed", "Job", "/spec/maxFailedIndexes", json!(1), "must not stop the others"),
+        without("indexed", "Job", "/spec/backoffLimitPerIndex", "number of tries"),
+        mutant("cron-backup", "CronJob", "/spec/schedule", json!("15 1 * *"), "no cron expression"),
+        mutant("cron-backup", "CronJob", "/spec/schedule", json!("61 1 * * *"), "no cron expression"),
+        mutant("cron-backup", "CronJob", "/spec/schedule", json!("*/0 1 * * *"), "no cron expression"),
+        mutant("cron-backup", "CronJob", "/spec/schedule", json!("15 2 * * *"), "missing on one day"),
+        without("cron-backup", "CronJob", "/spec/timeZone", "no time zone"),
+        mutant("cron-window", "CronJob", "/spec/concurrencyPolicy", json!("Allow"), "Forbid"),
+        mutant("cron-window", "CronJob", "/spec/startingDeadlineSeconds", json!(5), "never starts"),
+        mutant("cron-window", "CronJob", "/spec/jobTemplate/spec/template/spec/restartPolicy", json!("Always"), "restartPolicy Never"),
+        mutant("init-container", "Deployment", "/spec/strategy/type", json!("RollingUpdate"), "Recreate"),
+        mutant("init-container", "Deployment", "/spec/replicas", json!(2), "Recreate"),
+        without("init-container", "Deployment", "/spec/template/spec/initContainers/0", "no initContainer"),
+        mutant("job", "NetworkPolicy", "/spec/egress", json!([{}]), "lets something through"),
+        mutant("job", "NetworkPolicy", "/spec/policyTypes", json!(["Ingress"]), "lets something through"),
+        mutant("job", "NetworkPolicy", "/spec/podSelector/matchLabels/app.kubernetes.io~1name", json!("other"), "does not reach"),
+        mutant("job", "ConfigMap", "/metadata/name", json!("other"), "ConfigMap that is not there"),
+        mutant("job", "ServiceAccount", "/metadata/name", json!("other"), "ServiceAccount that is not there"),
+    ];
+    let everywhere = [
+        ("job", "Job", "/spec/template/spec"),
+        ("cron-window", "CronJob", "/spec/jobTemplate/spec/template/spec"),
+        ("init-container", "Deployment", "/spec/template/spec"),
+    ];
+    for (variant, kind, spec) in everywhere {
+        all.extend(insecure(variant, kind, spec));
+    }
+    all
+}
+
+/// What Pod Security forbids and the house does not want, at every place where a pod is written.
+fn insecure(variant: &'static str, kind: &'static str, spec: &'static str) -> Vec<Mutant> {
+    let at = |rest: &str| -> &'static str { Box::leak(format!("{spec}{rest}").into_boxed_str()) };
+    let set = |rest: &str, to: Value, said| mutant(variant, kind, at(rest), to, said);
+    let mut all = vec![
+        set("/hostPID", json!(true), "namespace of the host"),
+        set("/hostNetwork", json!(true), "namespace of the host"),
+        set("/hostIPC", json!(true), "namespace of the host"),
+        set("/securityContext/sysctls", json!([]), "sysctls"),
+        set("/securityContext/runAsNonRoot", json!(false), "runAsNonRoot"),
+        set("/securityContext/seccompProfile/type", json!("Unconfined"), "seccompProfile"),
+        set("/volumes/0/hostPath", json!({"path": "/"}), "kind of volume"),
+        set("/securityContext/runAsUser", json!(0), "are 1001"),
+        set("/securityContext/fsGroup", json!(0), "are 1001"),
+        set("/securityContext/fsGroupChangePolicy", json!("Always"), "OnRootMismatch"),
+        set("/automountServiceAccountToken", json!(true), "token"),
+        set("/terminationGracePeriodSeconds", json!(30), "too little time"),
+        set("/volumes/0/name", json!("other"), "do not fit"),
+        set("/serviceAccountName", json!("other"), "ServiceAccount that is not there"),
+    ];
+    let containers: &[&str] = match kind {
+        "Deployment" => &["/initContainers/0", "/containers/0"],
+        _ => &["/containers/0"],
+    };
+    for container in containers {
+        let set = |rest: &str, to: Value, said| set(&format!("{container}{rest}"), to, said);
+        all.extend([
+            set("/securityContext/privileged", json!(true), "privileges"),
+            set("/securityContext/allowPrivilegeEscalation", json!(true), "privileges"),
+            set("/securityContext/capabilities/drop", json!(["NET_RAW"]), "capabilities"),
+            set("/securityContext/capabilities/add", json!(["SYS_ADMIN"]), "capabilities"),
+            set("/securityContext/runAsUser", json!(0), "undoes"),
+            set("/securityContext/readOnlyRootFilesystem", json!(false), "can be written"),
+            set("/ports", json!([{"containerPort": 80, "hostPort": 80}]), "port of the host"),
+            set("/resources/limits", json!({}), "limit on memory"),
+        ]);
+    }
+    let ours = format!("{}/terminationMessagePolicy", containers[0]);
+    all.push(set(&ours, json!("File"), "pod's status"));
+    all
+}
+
+impl Mutant {
+    fn apply(&self, documents: &mut [Value]) {
+        let document = documents
+            .iter_mut()
+            .find(|document| document["kind"] == self.kind)
+            .unwrap_or_else(|| panic!("{}: no {}", self.variant, self.kind));
+        let (parent, last) = self.at.rsplit_once('/').unwrap();
+        let parent = document
+            .pointer_mut(parent)
+            .unwrap_or_else(|| panic!("{}: no {}", self.variant, self.at));
+        let last = last.replace("~1", "/");
+        match (parent, &self.to) {
+            (Value::Object(map), Some(to)) => drop(map.insert(last, to.clone())),
+            (Value::Object(map), None) => drop(map.remove(&last).expect("it was there")),
+            (Value::Array(list), Some(to)) => list[last.parse::<usize>().unwrap()] = to.clone(),
+            (Value::Array(list), None) => drop(list.remove(last.parse().unwrap())),
+            _ => panic!("{}: nothing to change", self.at),
+        }
+    }
+}
+
+#[test]
+fn every_rule_says_so_when_a_manifest_breaks_it() {
+    let beside = variant("volumes");
+    let rendered: Vec<(&str, Vec<Value>)> = VARIANTS.map(|name| (name, variant(name))).into();
+    let mut silent = Vec::new();
+    for mutant in mutants() {
+        let (_, documents) = rendered.iter().find(|(name, _)| *name == mutant.variant).unwrap();
+        let mut documents = documents.clone();
+        mutant.apply(&mut documents);
+        let said = rules::broken(&documents, &beside);
+        if !said.iter().any(|said| said.contains(mutant.said)) {
+            silent.push(format!("{} {} -> {:?}: {said:?}", mutant.variant, mutant.at, mutant.to));
+        }
+    }
+    assert_eq!(silent, Vec::<String>::new());
+}
+
+#[test]
+fn an_overlay_names_the_job_by_its_images_tag_and_renames_nothing_else() {
+    let sandbox = Sandbox::new();
+    copy_tree(&folder(), &sandbox.path("kubernetes"));
+    let overlay = sandbox.path("kubernetes/example");
+    let file = overlay.join("kustomization.yaml");
+    let first = documents(&overlay);
+    let changed = fs::read_to_string(&file).unwrap().replace("2026-11-23", "2026-11-24");
+    fs::write(&file, changed).unwrap();
+    let second = documents(&overlay);
+    assert_eq!(of_kind(&first, "Job")["metadata"]["name"], "safestep-migrate-2026-11-23");
+    assert_eq!(of_kind(&second, "Job")["metadata"]["name"], "safestep-migrate-2026-11-24");
+    assert_eq!(
+        of_kind(&second, "Job")["spec"]["template"]["spec"]["containers"][0]["image"],
+        "registry.example.com/fastflow-migrations:2026-11-24"
+    );
+    for (first, second) in first.iter().zip(&second) {
+        assert_eq!(first["metadata"]["namespace"], "fastflow");
+        if first["kind"] != "Job" {
+            assert_eq!(first, second);
+        }
+    }
+    assert!(
+        variant("example").iter().all(|document| document["kind"] != "PersistentVolumeClaim"),
+        "a claim in an overlay that is deployed again and again"
+    );
+}
+
+#[test]
+fn the_program_understands_the_arguments_of_every_pod() {
+    for name in VARIANTS {
+        for document in variant(name) {
+            let Some(template) = rules::template_of(&document) else { continue };
+            let ours = if name == "init-container" { "initContainers" } else { "containers" };
+            let args: Vec<&str> = template["spec"][ours][0]["args"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|arg| arg.as_str().unwrap())
+                .collect();
+            let sandbox = Sandbox::new();
+            let mut command = sandbox.command(&args);
+            let run = Run::of(&command.env("JOB_COMPLETION_INDEX", "0").output().unwrap());
+            assert_ne!(run.code, 2, "{name}: {args:?}: {}", run.stderr);
+        }
+    }
+}
+
+#[test]
+fn the_job_migrates_and_a_second_one_finds_nothing_to_do() {
+    let mut cluster = Cluster::new("job", Sandbox::at("003"));
+    let job = variant("job");
+    let ended = cluster.play(&job, &[]);
+    assert_eq!(ended.code, 0, "{}", ended.message);
+    assert_eq!(cluster.sandbox.current(), "008");
+    let archive = cluster.sandbox.archives().pop().expect("a backup");
+    assert_eq!(mode_of(&archive), 0o600);
+    assert_eq!(fs::metadata(&archive).unwrap().uid(), USER);
+    let before = content(&cluster.sandbox.database());
+    let again = cluster.play(&job, &[]);
+    assert_eq!(again.code, 0, "{}", again.message);
+    assert_eq!(content(&cluster.sandbox.database()), before);
+}
+
+#[test]
+fn a_broken_migration_ends_the_job_with_5_its_reason_in_the_pods_status_and_the_database_as_before() {
+    let sandbox = Sandbox::at("003");
+    sandbox.add_migration("009_broken", BROKEN);
+    let before = content(&sandbox.database());
+    let mut cluster = Cluster::new("broken", sandbox);
+    let ended = cluster.play(&variant("job"), &[]);
+    assert_eq!(ended.code, 5, "{}", ended.message);
+    assert_eq!(content(&cluster.sandbox.database()), before);
+    for word in ["009_broken.up.sql failed at statement 2", "no such table: nowhere", "state: ", "backup: ", "next: "] {
+        assert!(ended.message.contains(word), "{word}: {}", ended.message);
+    }
+}
+
+#[test]
+fn a_locked_database_ends_the_job_with_75_and_the_next_try_succeeds() {
+    let mut cluster = Cluster::new("locked", Sandbox::at("003"));
+    let job = variant("job");
+    block_on(async {
+        let mut holder = connect(&cluster.sandbox.database()).await;
+        sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut holder).await.unwrap();
+        let ended = cluster.play(&with_setting(&job, "SAFESTEP_LOCK_TIMEOUT", "1s"), &[]);
+        assert_eq!(ended.code, 75, "{}", ended.message);
+        assert!(ended.message.contains("is in use by others"), "{}", ended.message);
+    });
+    assert_eq!(cluster.sandbox.current(), "003");
+    assert_eq!(cluster.play(&job, &[]).code, 0);
+    assert_eq!(cluster.sandbox.current(), "008");
+}
+
+#[test]
+fn a_wrong_setting_ends_the_job_with_2_and_names_the_variable() {
+    let mut cluster = Cluster::new("setting", Sandbox::at("003"));
+    let ended = cluster.play(&with_setting(&variant("job"), "SAFESTEP_KEEP", "many"), &[]);
+    assert_eq!(ended.code, 2, "{}", ended.message);
+    assert!(ended.message.contains("SAFESTEP_KEEP"), "{}", ended.message);
+    assert_eq!(cluster.sandbox.current(), "003");
+}
+
+#[test]
+fn a_pod_that_is_stopped_in_the_middle_of_a_migration_ends_with_143_within_a_quarter_of_its_grace_period() {
+    let sandbox = Sandbox::at("003");
+    sandbox.add_migration("009_endless", ENDLESS);
+    let before = content(&sandbox.database());
+    let database = sandbox.database();
+    let mut cluster = Cluster::new("stopped", sandbox);
+    let job = variant("job");
+    let grace = of_kind(&job, "Job")["spec"]["template"]["spec"]["terminationGracePeriodSeconds"].as_i64().unwrap();
+    let (pod, started) = cluster.start(&job, &[]);
+    assert!(started, "{}", pod.stderr);
+    let journal = database.with_extension("db-journal");
+    wait_until("the migration writes", || fs::metadata(&journal).is_ok_and(|journal| journal.len() > 0));
+    // With a SIGKILL after that time, it would be 137.
+    pod.stop(grace / 4);
+    let ended = pod.wait();
+    assert_eq!(ended.code, 143, "{}", ended.message);
+    assert!(ended.message.contains("The database is as it was before"), "{}", ended.message);
+    drop(pod);
+    assert_eq!(content(&database), before);
+}
+
+#[test]
+fn the_init_container_migrates_before_the_application_starts() {
+    let mut cluster = Cluster::new("init", Sandbox::at("003"));
+    let (pod, started) = cluster.start(&variant("init-container"), &[]);
+    assert!(started, "{}", pod.stderr);
+    assert_eq!(pod.wait().code, 0);
+    let app = pod.wait_for("app");
+    assert_eq!(app.code, 0, "{}", app.message);
+    drop(pod);
+    assert_eq!(cluster.sandbox.current(), "008");
+}
+
+#[test]
+fn the_application_never_starts_behind_an_init_container_that_failed() {
+    let sandbox = Sandbox::at("003");
+    sandbox.add_migration("009_broken", BROKEN);
+    let before = content(&sandbox.database());
+    let database = sandbox.database();
+    let mut cluster = Cluster::new("init-broken", sandbox);
+    let (pod, started) = cluster.start(&variant("init-container"), &[]);
+    assert!(!started, "podman started the application all the same");
+    let ended = pod.wait();
+    assert_eq!(ended.code, 5, "{}", ended.message);
+    assert!(ended.message.contains("next: "), "{}", ended.message);
+    let app = pod.state("app");
+    assert!(app.is_empty() || app.contains("0001-01-01"), "{app}");
+    drop(pod);
+    assert_eq!(content(&database), before);
+}
+
+#[test]
+fn the_cron_jobs_pods_back_up_and_look_and_the_restore_job_puts_a_backup_back() {
+    let mut cluster = Cluster::new("restore", Sandbox::at("003"));
+    let ended = cluster.play(&variant("cron-backup"), &[]);
+    assert_eq!(ended.code, 0, "{}", ended.message);
+    assert_eq!(cluster.sandbox.archives().len(), 1);
+    let before = content(&cluster.sandbox.database());
+    assert_eq!(cluster.play(&variant("job"), &[]).code, 0);
+    assert_eq!(cluster.sandbox.current(), "008");
+    let seen = cluster.play(&with_base("look"), &[]);
+    assert_eq!(seen.code, 0, "{}", seen.message);
+    assert!(seen.message.contains("003"), "{}", seen.message);
+    let back = cluster.play(&with_base("restore"), &[]);
+    assert_eq!(back.code, 0, "{}", back.message);
+    assert_eq!(content(&cluster.sandbox.database()), before);
+}
+
+#[test]
+fn the_volumes_of_the_manifests_are_those_of_the_example_claims() {
+    let claims = variant("volumes");
+    let names: Vec<&Value> = claims.iter().map(|claim| &claim["metadata"]["name"]).collect();
+    for name in VARIANTS.iter().filter(|name| **name != "indexed") {
+        for document in variant(name) {
+            let Some(template) = rules::template_of(&document) else { continue };
+            for volume in template["spec"]["volumes"].as_array().unwrap() {
+                if let Some(claim) = volume["persistentVolumeClaim"].get("claimName") {
+                    assert!(names.contains(&claim), "{name}: {claim}");
+                }
+            }
+        }
+    }
+}
