@@ -36,8 +36,21 @@ INSERT INTO grown WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n
 SELECT zeroblob(4000) FROM n WHERE i % 100000 = 0;\n";
 
 fn validate(version: &str, file: &std::path::Path) -> Run {
-    let args = ["-m", "kubernetes_validate", "--strict", "--quiet", "-k", version, text(file)];
-    Run::of(&Command::new(python()).args(args).output().expect("python starts"))
+    let args = [
+        "-m",
+        "kubernetes_validate",
+        "--strict",
+        "--quiet",
+        "-k",
+        version,
+        text(file),
+    ];
+    Run::of(
+        &Command::new(python())
+            .args(args)
+            .output()
+            .expect("python starts"),
+    )
 }
 
 /// What has been applied before `restore` and `look`, and the claims.
@@ -59,7 +72,10 @@ fn with_base(name: &str) -> Vec<Value> {
 /// The documents with another setting in their ConfigMap.
 fn with_setting(documents: &[Value], name: &str, value: &str) -> Vec<Value> {
     let mut documents = documents.to_vec();
-    let config = documents.iter_mut().find(|document| document["kind"] == "ConfigMap").unwrap();
+    let config = documents
+        .iter_mut()
+        .find(|document| document["kind"] == "ConfigMap")
+        .unwrap();
     config["data"][name] = json!(value);
     documents
 }
@@ -99,7 +115,11 @@ fn nothing_is_wrong_with_any_variant_that_no_schema_tells() {
     for name in VARIANTS {
         let namespaced = name == "example";
         let beside = if namespaced { Vec::new() } else { beside() };
-        assert_eq!(rules::broken(&variant(name), &beside), Vec::<String>::new(), "{name}");
+        assert_eq!(
+            rules::broken(&variant(name), &beside),
+            Vec::<String>::new(),
+            "{name}"
+        );
     }
 }
 
@@ -113,58 +133,264 @@ struct Mutant {
     said: &'static str,
 }
 
-fn mutant(variant: &'static str, kind: &'static str, at: &'static str, to: Value, said: &'static str) -> Mutant {
-    Mutant { variant, kind, at, to: Some(to), said }
+fn mutant(
+    variant: &'static str,
+    kind: &'static str,
+    at: &'static str,
+    to: Value,
+    said: &'static str,
+) -> Mutant {
+    Mutant {
+        variant,
+        kind,
+        at,
+        to: Some(to),
+        said,
+    }
 }
 
-fn without(variant: &'static str, kind: &'static str, at: &'static str, said: &'static str) -> Mutant {
-    Mutant { variant, kind, at, to: None, said }
+fn without(
+    variant: &'static str,
+    kind: &'static str,
+    at: &'static str,
+    said: &'static str,
+) -> Mutant {
+    Mutant {
+        variant,
+        kind,
+        at,
+        to: None,
+        said,
+    }
 }
 
 const POLICY: &str = "/spec/podFailurePolicy/rules/0/onExitCodes/values";
 
 fn mutants() -> Vec<Mutant> {
     let mut all = vec![
-        mutant("job", "Job", "/spec/template/spec/restartPolicy", json!("OnFailure"), "restartPolicy Never"),
+        mutant(
+            "job",
+            "Job",
+            "/spec/template/spec/restartPolicy",
+            json!("OnFailure"),
+            "restartPolicy Never",
+        ),
         mutant("job", "Job", POLICY, json!([2, 4, 3, 5, 6, 7]), "ascending"),
-        mutant("job", "Job", POLICY, json!([2, 3, 4, 5, 6, 7, 7]), "ascending"),
+        mutant(
+            "job",
+            "Job",
+            POLICY,
+            json!([2, 3, 4, 5, 6, 7, 7]),
+            "ascending",
+        ),
         mutant("job", "Job", POLICY, json!([]), "ascending"),
-        mutant("job", "Job", POLICY, json!([0, 2, 3, 4, 5, 6, 7]), "0 must not"),
-        mutant("job", "Job", POLICY, json!([2, 3, 4, 5, 6, 7, 75]), "ends the tries"),
-        mutant("job", "Job", POLICY, json!([2, 3, 4, 5, 6]), "ends the tries"),
-        mutant("job", "Job", "/spec/podFailurePolicy/rules/0/onExitCodes/containerName", json!("main"), "names a container"),
-        mutant("job", "Job", "/spec/podFailurePolicy/rules/0/action", json!("FailIndex"), "FailIndex without"),
-        mutant("job", "Job", "/spec/podFailurePolicy/rules/1/onPodConditions/0/status", json!(true), "as a string"),
-        without("job", "Job", "/spec/podFailurePolicy/rules/1/onPodConditions/0/status", "as a string"),
-        without("job", "Job", "/spec/podFailurePolicy/rules/1", "a disruption counts"),
-        mutant("job", "Job", "/spec/podFailurePolicy/rules/1/onExitCodes", json!({"operator": "In", "values": [9]}), "either"),
-        without("job", "Job", "/spec/podReplacementPolicy", "podReplacementPolicy"),
+        mutant(
+            "job",
+            "Job",
+            POLICY,
+            json!([0, 2, 3, 4, 5, 6, 7]),
+            "0 must not",
+        ),
+        mutant(
+            "job",
+            "Job",
+            POLICY,
+            json!([2, 3, 4, 5, 6, 7, 75]),
+            "ends the tries",
+        ),
+        mutant(
+            "job",
+            "Job",
+            POLICY,
+            json!([2, 3, 4, 5, 6]),
+            "ends the tries",
+        ),
+        mutant(
+            "job",
+            "Job",
+            "/spec/podFailurePolicy/rules/0/onExitCodes/containerName",
+            json!("main"),
+            "names a container",
+        ),
+        mutant(
+            "job",
+            "Job",
+            "/spec/podFailurePolicy/rules/0/action",
+            json!("FailIndex"),
+            "FailIndex without",
+        ),
+        mutant(
+            "job",
+            "Job",
+            "/spec/podFailurePolicy/rules/1/onPodConditions/0/status",
+            json!(true),
+            "as a string",
+        ),
+        without(
+            "job",
+            "Job",
+            "/spec/podFailurePolicy/rules/1/onPodConditions/0/status",
+            "as a string",
+        ),
+        without(
+            "job",
+            "Job",
+            "/spec/podFailurePolicy/rules/1",
+            "a disruption counts",
+        ),
+        mutant(
+            "job",
+            "Job",
+            "/spec/podFailurePolicy/rules/1/onExitCodes",
+            json!({"operator": "In", "values": [9]}),
+            "either",
+        ),
+        without(
+            "job",
+            "Job",
+            "/spec/podReplacementPolicy",
+            "podReplacementPolicy",
+        ),
         without("job", "Job", "/spec/backoffLimit", "number of tries"),
-        without("job", "Job", "/spec/activeDeadlineSeconds", "activeDeadlineSeconds"),
-        without("job", "Job", "/spec/ttlSecondsAfterFinished", "stays for ever"),
+        without(
+            "job",
+            "Job",
+            "/spec/activeDeadlineSeconds",
+            "activeDeadlineSeconds",
+        ),
+        without(
+            "job",
+            "Job",
+            "/spec/ttlSecondsAfterFinished",
+            "stays for ever",
+        ),
         mutant("indexed", "Job", "/spec/completions", json!(5), "--shards"),
-        mutant("indexed", "Job", "/spec/maxFailedIndexes", json!(1), "must not stop the others"),
-        without("indexed", "Job", "/spec/backoffLimitPerIndex", "number of tries"),
-        mutant("cron-backup", "CronJob", "/spec/schedule", json!("15 1 * *"), "no cron expression"),
-        mutant("cron-backup", "CronJob", "/spec/schedule", json!("61 1 * * *"), "no cron expression"),
-        mutant("cron-backup", "CronJob", "/spec/schedule", json!("*/0 1 * * *"), "no cron expression"),
-        mutant("cron-backup", "CronJob", "/spec/schedule", json!("15 2 * * *"), "missing on one day"),
+        mutant(
+            "indexed",
+            "Job",
+            "/spec/maxFailedIndexes",
+            json!(1),
+            "must not stop the others",
+        ),
+        without(
+            "indexed",
+            "Job",
+            "/spec/backoffLimitPerIndex",
+            "number of tries",
+        ),
+        mutant(
+            "cron-backup",
+            "CronJob",
+            "/spec/schedule",
+            json!("15 1 * *"),
+            "no cron expression",
+        ),
+        mutant(
+            "cron-backup",
+            "CronJob",
+            "/spec/schedule",
+            json!("61 1 * * *"),
+            "no cron expression",
+        ),
+        mutant(
+            "cron-backup",
+            "CronJob",
+            "/spec/schedule",
+            json!("*/0 1 * * *"),
+            "no cron expression",
+        ),
+        mutant(
+            "cron-backup",
+            "CronJob",
+            "/spec/schedule",
+            json!("15 2 * * *"),
+            "missing on one day",
+        ),
         without("cron-backup", "CronJob", "/spec/timeZone", "no time zone"),
-        mutant("cron-window", "CronJob", "/spec/concurrencyPolicy", json!("Allow"), "Forbid"),
-        mutant("cron-window", "CronJob", "/spec/startingDeadlineSeconds", json!(5), "never starts"),
-        mutant("cron-window", "CronJob", "/spec/jobTemplate/spec/template/spec/restartPolicy", json!("Always"), "restartPolicy Never"),
-        mutant("init-container", "Deployment", "/spec/strategy/type", json!("RollingUpdate"), "Recreate"),
-        mutant("init-container", "Deployment", "/spec/replicas", json!(2), "Recreate"),
-        without("init-container", "Deployment", "/spec/template/spec/initContainers/0", "no initContainer"),
-        mutant("job", "NetworkPolicy", "/spec/egress", json!([{}]), "lets something through"),
-        mutant("job", "NetworkPolicy", "/spec/policyTypes", json!(["Ingress"]), "lets something through"),
-        mutant("job", "NetworkPolicy", "/spec/podSelector/matchLabels/app.kubernetes.io~1name", json!("other"), "does not reach"),
-        mutant("job", "ConfigMap", "/metadata/name", json!("other"), "ConfigMap that is not there"),
-        mutant("job", "ServiceAccount", "/metadata/name", json!("other"), "ServiceAccount that is not there"),
+        mutant(
+            "cron-window",
+            "CronJob",
+            "/spec/concurrencyPolicy",
+            json!("Allow"),
+            "Forbid",
+        ),
+        mutant(
+            "cron-window",
+            "CronJob",
+            "/spec/startingDeadlineSeconds",
+            json!(5),
+            "never starts",
+        ),
+        mutant(
+            "cron-window",
+            "CronJob",
+            "/spec/jobTemplate/spec/template/spec/restartPolicy",
+            json!("Always"),
+            "restartPolicy Never",
+        ),
+        mutant(
+            "init-container",
+            "Deployment",
+            "/spec/strategy/type",
+            json!("RollingUpdate"),
+            "Recreate",
+        ),
+        mutant(
+            "init-container",
+            "Deployment",
+            "/spec/replicas",
+            json!(2),
+            "Recreate",
+        ),
+        without(
+            "init-container",
+            "Deployment",
+            "/spec/template/spec/initContainers/0",
+            "no initContainer",
+        ),
+        mutant(
+            "job",
+            "NetworkPolicy",
+            "/spec/egress",
+            json!([{}]),
+            "lets something through",
+        ),
+        mutant(
+            "job",
+            "NetworkPolicy",
+            "/spec/policyTypes",
+            json!(["Ingress"]),
+            "lets something through",
+        ),
+        mutant(
+            "job",
+            "NetworkPolicy",
+            "/spec/podSelector/matchLabels/app.kubernetes.io~1name",
+            json!("other"),
+            "does not reach",
+        ),
+        mutant(
+            "job",
+            "ConfigMap",
+            "/metadata/name",
+            json!("other"),
+            "ConfigMap that is not there",
+        ),
+        mutant(
+            "job",
+            "ServiceAccount",
+            "/metadata/name",
+            json!("other"),
+            "ServiceAccount that is not there",
+        ),
     ];
     let everywhere = [
         ("job", "Job", "/spec/template/spec"),
-        ("cron-window", "CronJob", "/spec/jobTemplate/spec/template/spec"),
+        (
+            "cron-window",
+            "CronJob",
+            "/spec/jobTemplate/spec/template/spec",
+        ),
         ("init-container", "Deployment", "/spec/template/spec"),
     ];
     for (variant, kind, spec) in everywhere {
@@ -182,16 +408,40 @@ fn insecure(variant: &'static str, kind: &'static str, spec: &'static str) -> Ve
         set("/hostNetwork", json!(true), "namespace of the host"),
         set("/hostIPC", json!(true), "namespace of the host"),
         set("/securityContext/sysctls", json!([]), "sysctls"),
-        set("/securityContext/runAsNonRoot", json!(false), "runAsNonRoot"),
-        set("/securityContext/seccompProfile/type", json!("Unconfined"), "seccompProfile"),
-        set("/volumes/0/hostPath", json!({"path": "/"}), "kind of volume"),
+        set(
+            "/securityContext/runAsNonRoot",
+            json!(false),
+            "runAsNonRoot",
+        ),
+        set(
+            "/securityContext/seccompProfile/type",
+            json!("Unconfined"),
+            "seccompProfile",
+        ),
+        set(
+            "/volumes/0/hostPath",
+            json!({"path": "/"}),
+            "kind of volume",
+        ),
         set("/securityContext/runAsUser", json!(0), "are 1001"),
         set("/securityContext/fsGroup", json!(0), "are 1001"),
-        set("/securityContext/fsGroupChangePolicy", json!("Always"), "OnRootMismatch"),
+        set(
+            "/securityContext/fsGroupChangePolicy",
+            json!("Always"),
+            "OnRootMismatch",
+        ),
         set("/automountServiceAccountToken", json!(true), "token"),
-        set("/terminationGracePeriodSeconds", json!(30), "too little time"),
+        set(
+            "/terminationGracePeriodSeconds",
+            json!(30),
+            "too little time",
+        ),
         set("/volumes/0/name", json!("other"), "do not fit"),
-        set("/serviceAccountName", json!("other"), "ServiceAccount that is not there"),
+        set(
+            "/serviceAccountName",
+            json!("other"),
+            "ServiceAccount that is not there",
+        ),
     ];
     let containers: &[&str] = match kind {
         "Deployment" => &["/initContainers/0", "/containers/0"],
@@ -201,12 +451,32 @@ fn insecure(variant: &'static str, kind: &'static str, spec: &'static str) -> Ve
         let set = |rest: &str, to: Value, said| set(&format!("{container}{rest}"), to, said);
         all.extend([
             set("/securityContext/privileged", json!(true), "privileges"),
-            set("/securityContext/allowPrivilegeEscalation", json!(true), "privileges"),
-            set("/securityContext/capabilities/drop", json!(["NET_RAW"]), "capabilities"),
-            set("/securityContext/capabilities/add", json!(["SYS_ADMIN"]), "capabilities"),
+            set(
+                "/securityContext/allowPrivilegeEscalation",
+                json!(true),
+                "privileges",
+            ),
+            set(
+                "/securityContext/capabilities/drop",
+                json!(["NET_RAW"]),
+                "capabilities",
+            ),
+            set(
+                "/securityContext/capabilities/add",
+                json!(["SYS_ADMIN"]),
+                "capabilities",
+            ),
             set("/securityContext/runAsUser", json!(0), "undoes"),
-            set("/securityContext/readOnlyRootFilesystem", json!(false), "can be written"),
-            set("/ports", json!([{"containerPort": 80, "hostPort": 80}]), "port of the host"),
+            set(
+                "/securityContext/readOnlyRootFilesystem",
+                json!(false),
+                "can be written",
+            ),
+            set(
+                "/ports",
+                json!([{"containerPort": 80, "hostPort": 80}]),
+                "port of the host",
+            ),
             set("/resources/limits", json!({}), "limit on memory"),
         ]);
     }
@@ -242,12 +512,18 @@ fn every_rule_says_so_when_a_manifest_breaks_it() {
     let rendered: Vec<(&str, Vec<Value>)> = VARIANTS.map(|name| (name, variant(name))).into();
     let mut silent = Vec::new();
     for mutant in mutants() {
-        let (_, documents) = rendered.iter().find(|(name, _)| *name == mutant.variant).unwrap();
+        let (_, documents) = rendered
+            .iter()
+            .find(|(name, _)| *name == mutant.variant)
+            .unwrap();
         let mut documents = documents.clone();
         mutant.apply(&mut documents);
         let said = rules::broken(&documents, &beside);
         if !said.iter().any(|said| said.contains(mutant.said)) {
-            silent.push(format!("{} {} -> {:?}: {said:?}", mutant.variant, mutant.at, mutant.to));
+            silent.push(format!(
+                "{} {} -> {:?}: {said:?}",
+                mutant.variant, mutant.at, mutant.to
+            ));
         }
     }
     assert_eq!(silent, Vec::<String>::new());
@@ -260,11 +536,19 @@ fn an_overlay_names_the_job_by_its_images_tag_and_renames_nothing_else() {
     let overlay = sandbox.path("kubernetes/example");
     let file = overlay.join("kustomization.yaml");
     let first = documents(&overlay);
-    let changed = fs::read_to_string(&file).unwrap().replace("2026-11-23", "2026-11-24");
+    let changed = fs::read_to_string(&file)
+        .unwrap()
+        .replace("2026-11-23", "2026-11-24");
     fs::write(&file, changed).unwrap();
     let second = documents(&overlay);
-    assert_eq!(of_kind(&first, "Job")["metadata"]["name"], "safestep-migrate-2026-11-23");
-    assert_eq!(of_kind(&second, "Job")["metadata"]["name"], "safestep-migrate-2026-11-24");
+    assert_eq!(
+        of_kind(&first, "Job")["metadata"]["name"],
+        "safestep-migrate-2026-11-23"
+    );
+    assert_eq!(
+        of_kind(&second, "Job")["metadata"]["name"],
+        "safestep-migrate-2026-11-24"
+    );
     assert_eq!(
         of_kind(&second, "Job")["spec"]["template"]["spec"]["containers"][0]["image"],
         "registry.example.com/fastflow-migrations:2026-11-24"
@@ -276,7 +560,9 @@ fn an_overlay_names_the_job_by_its_images_tag_and_renames_nothing_else() {
         }
     }
     assert!(
-        variant("example").iter().all(|document| document["kind"] != "PersistentVolumeClaim"),
+        variant("example")
+            .iter()
+            .all(|document| document["kind"] != "PersistentVolumeClaim"),
         "a claim in an overlay that is deployed again and again"
     );
 }
@@ -285,8 +571,14 @@ fn an_overlay_names_the_job_by_its_images_tag_and_renames_nothing_else() {
 fn the_program_understands_the_arguments_of_every_pod() {
     for name in VARIANTS {
         for document in variant(name) {
-            let Some(template) = rules::template_of(&document) else { continue };
-            let ours = if name == "init-container" { "initContainers" } else { "containers" };
+            let Some(template) = rules::template_of(&document) else {
+                continue;
+            };
+            let ours = if name == "init-container" {
+                "initContainers"
+            } else {
+                "containers"
+            };
             let args: Vec<&str> = template["spec"][ours][0]["args"]
                 .as_array()
                 .unwrap()
@@ -318,7 +610,8 @@ fn the_job_migrates_and_a_second_one_finds_nothing_to_do() {
 }
 
 #[test]
-fn a_broken_migration_ends_the_job_with_5_its_reason_in_the_pods_status_and_the_database_as_before() {
+fn a_broken_migration_ends_the_job_with_5_its_reason_in_the_pods_status_and_the_database_as_before()
+{
     let sandbox = Sandbox::at("003");
     sandbox.add_migration("009_broken", BROKEN);
     let before = content(&sandbox.database());
@@ -326,7 +619,13 @@ fn a_broken_migration_ends_the_job_with_5_its_reason_in_the_pods_status_and_the_
     let ended = cluster.play(&variant("job"), &[]);
     assert_eq!(ended.code, 5, "{}", ended.message);
     assert_eq!(content(&cluster.sandbox.database()), before);
-    for word in ["009_broken.up.sql failed at statement 2", "no such table: nowhere", "state: ", "backup: ", "next: "] {
+    for word in [
+        "009_broken.up.sql failed at statement 2",
+        "no such table: nowhere",
+        "state: ",
+        "backup: ",
+        "next: ",
+    ] {
         assert!(ended.message.contains(word), "{word}: {}", ended.message);
     }
 }
@@ -337,10 +636,17 @@ fn a_locked_database_ends_the_job_with_75_and_the_next_try_succeeds() {
     let job = variant("job");
     block_on(async {
         let mut holder = connect(&cluster.sandbox.database()).await;
-        sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut holder).await.unwrap();
+        sqlx::raw_sql("BEGIN IMMEDIATE")
+            .execute(&mut holder)
+            .await
+            .unwrap();
         let ended = cluster.play(&with_setting(&job, "SAFESTEP_LOCK_TIMEOUT", "1s"), &[]);
         assert_eq!(ended.code, 75, "{}", ended.message);
-        assert!(ended.message.contains("is in use by others"), "{}", ended.message);
+        assert!(
+            ended.message.contains("is in use by others"),
+            "{}",
+            ended.message
+        );
     });
     assert_eq!(cluster.sandbox.current(), "003");
     assert_eq!(cluster.play(&job, &[]).code, 0);
@@ -357,23 +663,32 @@ fn a_wrong_setting_ends_the_job_with_2_and_names_the_variable() {
 }
 
 #[test]
-fn a_pod_that_is_stopped_in_the_middle_of_a_migration_ends_with_143_within_a_quarter_of_its_grace_period() {
+fn a_pod_that_is_stopped_in_the_middle_of_a_migration_ends_with_143_within_a_quarter_of_its_grace_period()
+ {
     let sandbox = Sandbox::at("003");
     sandbox.add_migration("009_endless", ENDLESS);
     let before = content(&sandbox.database());
     let database = sandbox.database();
     let mut cluster = Cluster::new("stopped", sandbox);
     let job = variant("job");
-    let grace = of_kind(&job, "Job")["spec"]["template"]["spec"]["terminationGracePeriodSeconds"].as_i64().unwrap();
+    let grace = of_kind(&job, "Job")["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
+        .as_i64()
+        .unwrap();
     let (pod, started) = cluster.start(&job, &[]);
     assert!(started, "{}", pod.stderr);
     let journal = database.with_extension("db-journal");
-    wait_until("the migration writes", || fs::metadata(&journal).is_ok_and(|journal| journal.len() > 0));
+    wait_until("the migration writes", || {
+        fs::metadata(&journal).is_ok_and(|journal| journal.len() > 0)
+    });
     // With a SIGKILL after that time, it would be 137.
     pod.stop(grace / 4);
     let ended = pod.wait();
     assert_eq!(ended.code, 143, "{}", ended.message);
-    assert!(ended.message.contains("The database is as it was before"), "{}", ended.message);
+    assert!(
+        ended.message.contains("The database is as it was before"),
+        "{}",
+        ended.message
+    );
     drop(pod);
     assert_eq!(content(&database), before);
 }
@@ -428,10 +743,15 @@ fn the_cron_jobs_pods_back_up_and_look_and_the_restore_job_puts_a_backup_back() 
 #[test]
 fn the_volumes_of_the_manifests_are_those_of_the_example_claims() {
     let claims = variant("volumes");
-    let names: Vec<&Value> = claims.iter().map(|claim| &claim["metadata"]["name"]).collect();
+    let names: Vec<&Value> = claims
+        .iter()
+        .map(|claim| &claim["metadata"]["name"])
+        .collect();
     for name in VARIANTS.iter().filter(|name| **name != "indexed") {
         for document in variant(name) {
-            let Some(template) = rules::template_of(&document) else { continue };
+            let Some(template) = rules::template_of(&document) else {
+                continue;
+            };
             for volume in template["spec"]["volumes"].as_array().unwrap() {
                 if let Some(claim) = volume["persistentVolumeClaim"].get("claimName") {
                     assert!(names.contains(&claim), "{name}: {claim}");

@@ -74,6 +74,8 @@ impl Cluster {
         );
         let mut spec = template["spec"].clone();
         self.put_in(&mut spec, env);
+        // A Deployment's pod would be started for ever.
+        spec["restartPolicy"] = json!("Never");
         let pod = json!({
             "apiVersion": "v1", "kind": "Pod",
             // podman would remove an init container as soon as it has ended, and trips over that (4.3).
@@ -89,7 +91,11 @@ impl Cluster {
         let run = self
             .podman
             .run(&["kube", "play", "--network", "none", text(&file)]);
-        let pod = Pod { podman: &self.podman, name, stderr: run.stderr };
+        let pod = Pod {
+            podman: &self.podman,
+            name,
+            stderr: run.stderr,
+        };
         (pod, run.code == 0)
     }
 
@@ -112,10 +118,18 @@ impl Cluster {
                 container["image"] = json!(format!("{}:latest", self.image));
                 if container["name"] == "app" {
                     // In its place the program itself, which looks whether the database is at head.
-                    container["args"] = json!(["check", "--database", "/data/fastflow.db", "--backups", "/data/none"]);
+                    container["args"] = json!([
+                        "check",
+                        "--database",
+                        "/data/fastflow.db",
+                        "--backups",
+                        "/data/none"
+                    ]);
                 }
                 if !env.is_empty() {
-                    let env = env.iter().map(|(name, value)| json!({"name": name, "value": value}));
+                    let env = env
+                        .iter()
+                        .map(|(name, value)| json!({"name": name, "value": value}));
                     container["env"] = env.collect();
                 }
             }
@@ -126,7 +140,8 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         for pod in &self.pods {
-            self.podman.run(&["pod", "rm", "--force", "--time", "0", pod]);
+            self.podman
+                .run(&["pod", "rm", "--force", "--time", "0", pod]);
         }
         self.podman.run(&["rmi", "--force", &self.image]);
     }
@@ -161,7 +176,9 @@ impl Pod<'_> {
         let code = self.podman.must(&["wait", &name]);
         let log = self.podman.run(&["logs", &name]);
         Ended {
-            code: code.parse().unwrap_or_else(|_| panic!("{code}: {}", self.stderr)),
+            code: code
+                .parse()
+                .unwrap_or_else(|_| panic!("{code}: {}", self.stderr)),
             message: kept(&format!("{}{}", log.stdout, log.stderr)),
         }
     }
@@ -170,14 +187,20 @@ impl Pod<'_> {
     pub fn state(&self, container: &str) -> String {
         let name = format!("{}-{container}", self.name);
         self.podman
-            .run(&["inspect", "--format", "{{.State.Status}} {{.State.StartedAt}}", &name])
+            .run(&[
+                "inspect",
+                "--format",
+                "{{.State.Status}} {{.State.StartedAt}}",
+                &name,
+            ])
             .stdout
     }
 
     /// As the kubelet does it: SIGTERM, and SIGKILL when the time is over.
     pub fn stop(&self, seconds: i64) {
         let name = format!("{}-safestep", self.name);
-        self.podman.must(&["stop", "--time", &seconds.to_string(), &name]);
+        self.podman
+            .must(&["stop", "--time", &seconds.to_string(), &name]);
     }
 }
 

@@ -82,8 +82,16 @@ fn job(spec: &Value, wrong: &mut Vec<String>) {
         "the next pod must wait for the end of the one before: podReplacementPolicy Failed",
         wrong,
     );
-    let tries = if indexed { "backoffLimitPerIndex" } else { "backoffLimit" };
-    require(spec[tries].is_i64(), "the number of tries is not said", wrong);
+    let tries = if indexed {
+        "backoffLimitPerIndex"
+    } else {
+        "backoffLimit"
+    };
+    require(
+        spec[tries].is_i64(),
+        "the number of tries is not said",
+        wrong,
+    );
     require(
         spec["activeDeadlineSeconds"].is_i64(),
         "no activeDeadlineSeconds",
@@ -174,14 +182,20 @@ fn policy(spec: &Value, indexed: bool, wrong: &mut Vec<String>) {
 
 fn cron(spec: &Value, wrong: &mut Vec<String>) {
     let schedule = spec["schedule"].as_str().unwrap_or_default();
-    require(cron_parses(schedule), "the schedule is no cron expression", wrong);
+    require(
+        cron_parses(schedule),
+        "the schedule is no cron expression",
+        wrong,
+    );
     require(
         schedule.split(' ').nth(1) != Some("2"),
         "the hour from 2 to 3 is missing on one day and comes twice on another",
         wrong,
     );
     require(
-        spec["timeZone"].as_str().is_some_and(|zone| zone.contains('/')),
+        spec["timeZone"]
+            .as_str()
+            .is_some_and(|zone| zone.contains('/')),
         "no time zone",
         wrong,
     );
@@ -191,7 +205,9 @@ fn cron(spec: &Value, wrong: &mut Vec<String>) {
         wrong,
     );
     require(
-        spec["startingDeadlineSeconds"].as_i64().is_some_and(|seconds| seconds >= 10),
+        spec["startingDeadlineSeconds"]
+            .as_i64()
+            .is_some_and(|seconds| seconds >= 10),
         "the controller looks every ten seconds: a shorter startingDeadlineSeconds never starts",
         wrong,
     );
@@ -205,7 +221,8 @@ fn cron_parses(schedule: &str) -> bool {
         && fields.iter().zip(ranges).all(|(field, (low, high))| {
             field.split(',').all(|item| {
                 let (span, step) = item.split_once('/').unwrap_or((item, "1"));
-                let number = |text: &str| text.parse::<u32>().is_ok_and(|n| (low..=high).contains(&n));
+                let number =
+                    |text: &str| text.parse::<u32>().is_ok_and(|n| (low..=high).contains(&n));
                 step.parse::<u32>().is_ok_and(|step| step > 0)
                     && (span == "*" || span.split('-').count() <= 2 && span.split('-').all(number))
             })
@@ -226,10 +243,14 @@ fn deployment(spec: &Value, wrong: &mut Vec<String>) {
 }
 
 fn network(spec: &Value, wrong: &mut Vec<String>) {
-    let types: BTreeSet<&str> = items(&spec["policyTypes"]).filter_map(Value::as_str).collect();
+    let types: BTreeSet<&str> = items(&spec["policyTypes"])
+        .filter_map(Value::as_str)
+        .collect();
     let nothing = |rules: &Value| items(rules).count() == 0;
     require(
-        types == ["Egress", "Ingress"].into() && nothing(&spec["egress"]) && nothing(&spec["ingress"]),
+        types == ["Egress", "Ingress"].into()
+            && nothing(&spec["egress"])
+            && nothing(&spec["ingress"]),
         "the NetworkPolicy lets something through",
         wrong,
     );
@@ -238,7 +259,11 @@ fn network(spec: &Value, wrong: &mut Vec<String>) {
 /// The restricted Pod Security Standard, and what this project wants beyond it.
 fn pod(spec: &Value, wrong: &mut Vec<String>) {
     for host in ["hostNetwork", "hostPID", "hostIPC"] {
-        require(spec[host] != true, "Pod Security: a namespace of the host", wrong);
+        require(
+            spec[host] != true,
+            "Pod Security: a namespace of the host",
+            wrong,
+        );
     }
     let context = &spec["securityContext"];
     require(
@@ -246,22 +271,35 @@ fn pod(spec: &Value, wrong: &mut Vec<String>) {
         "Pod Security: sysctls and seLinuxOptions",
         wrong,
     );
-    require(context["runAsNonRoot"] == true, "Pod Security: runAsNonRoot", wrong);
+    require(
+        context["runAsNonRoot"] == true,
+        "Pod Security: runAsNonRoot",
+        wrong,
+    );
     require(
         context["seccompProfile"]["type"] == "RuntimeDefault",
         "Pod Security: seccompProfile",
         wrong,
     );
     for volume in items(&spec["volumes"]) {
-        let kinds = volume.as_object().into_iter().flat_map(|volume| volume.keys());
+        let kinds = volume
+            .as_object()
+            .into_iter()
+            .flat_map(|volume| volume.keys());
         require(
-            kinds.filter(|kind| *kind != "name").all(|kind| VOLUMES.contains(&kind.as_str())),
+            kinds
+                .filter(|kind| *kind != "name")
+                .all(|kind| VOLUMES.contains(&kind.as_str())),
             "Pod Security: a kind of volume that is not allowed",
             wrong,
         );
     }
     for key in ["runAsUser", "runAsGroup", "fsGroup"] {
-        require(context[key] == 1001, "user, group and the volumes' group are 1001", wrong);
+        require(
+            context[key] == 1001,
+            "user, group and the volumes' group are 1001",
+            wrong,
+        );
     }
     require(
         context["fsGroupChangePolicy"] == "OnRootMismatch",
@@ -274,17 +312,26 @@ fn pod(spec: &Value, wrong: &mut Vec<String>) {
         wrong,
     );
     require(
-        spec["terminationGracePeriodSeconds"].as_i64().is_some_and(|seconds| seconds >= 60),
+        spec["terminationGracePeriodSeconds"]
+            .as_i64()
+            .is_some_and(|seconds| seconds >= 60),
         "too little time to roll back: terminationGracePeriodSeconds",
         wrong,
     );
-    let names: BTreeSet<&str> = items(&spec["volumes"]).filter_map(|v| v["name"].as_str()).collect();
+    let names: BTreeSet<&str> = items(&spec["volumes"])
+        .filter_map(|v| v["name"].as_str())
+        .collect();
     let mut mounted = BTreeSet::new();
     for container in items(&spec["initContainers"]).chain(items(&spec["containers"])) {
         self::container(container, wrong);
-        mounted.extend(items(&container["volumeMounts"]).filter_map(|mount| mount["name"].as_str()));
+        mounted
+            .extend(items(&container["volumeMounts"]).filter_map(|mount| mount["name"].as_str()));
     }
-    require(names == mounted, "volumes and volumeMounts do not fit", wrong);
+    require(
+        names == mounted,
+        "volumes and volumeMounts do not fit",
+        wrong,
+    );
 }
 
 fn container(container: &Value, wrong: &mut Vec<String>) {
@@ -301,7 +348,9 @@ fn container(container: &Value, wrong: &mut Vec<String>) {
         wrong,
     );
     require(
-        context.get("runAsUser").is_none() && context.get("runAsNonRoot").is_none() && context.get("procMount").is_none(),
+        context.get("runAsUser").is_none()
+            && context.get("runAsNonRoot").is_none()
+            && context.get("procMount").is_none(),
         "Pod Security: a container undoes what its pod says",
         wrong,
     );
@@ -310,9 +359,14 @@ fn container(container: &Value, wrong: &mut Vec<String>) {
         "Pod Security: a port of the host",
         wrong,
     );
-    require(context["readOnlyRootFilesystem"] == true, "the root file system can be written", wrong);
     require(
-        container["resources"]["limits"]["memory"].is_string() && container["resources"]["requests"]["memory"].is_string(),
+        context["readOnlyRootFilesystem"] == true,
+        "the root file system can be written",
+        wrong,
+    );
+    require(
+        container["resources"]["limits"]["memory"].is_string()
+            && container["resources"]["requests"]["memory"].is_string(),
         "no limit on memory",
         wrong,
     );
@@ -329,15 +383,20 @@ fn container(container: &Value, wrong: &mut Vec<String>) {
 /// What is named is there.
 fn references(all: &[&Value], wrong: &mut Vec<String>) {
     let has = |kind: &str, name: &Value| {
-        all.iter().any(|document| document["kind"] == kind && document["metadata"]["name"] == *name)
+        all.iter()
+            .any(|document| document["kind"] == kind && document["metadata"]["name"] == *name)
     };
     let guarded = all
         .iter()
         .filter(|document| document["kind"] == "NetworkPolicy")
-        .filter_map(|policy| policy["spec"]["podSelector"].pointer("/matchLabels/app.kubernetes.io~1name"));
+        .filter_map(|policy| {
+            policy["spec"]["podSelector"].pointer("/matchLabels/app.kubernetes.io~1name")
+        });
     let guarded: Vec<&Value> = guarded.collect();
     for document in all {
-        let Some(template) = template_of(document) else { continue };
+        let Some(template) = template_of(document) else {
+            continue;
+        };
         let spec = &template["spec"];
         require(
             has("ServiceAccount", &spec["serviceAccountName"]),
