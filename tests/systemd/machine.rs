@@ -13,9 +13,9 @@ use super::support::{Run, Sandbox, text};
 /// The state directory of the services.
 pub const STATE: &str = "/var/lib/safestep";
 /// cron looks once a minute.
-const LONGEST_WAIT: Duration = Duration::from_secs(180);
+const LONGEST_WAIT: Duration = Duration::from_secs(100);
 /// Keeps what it is given, as a mail transfer agent would send it.
-const SENDMAIL: &str = "#!/bin/sh\nmkdir -p /mails\ncat > \"$(mktemp /mails/.XXXXXX)\"\ncd /mails\nfor mail in .??????; do mv \"$mail\" \"${mail#.}\"; done\n";
+const SENDMAIL: &str = "#!/bin/sh\ncat > \"$(mktemp /mails/.XXXXXX)\"\ncd /mails\nfor mail in .??????; do mv \"$mail\" \"${mail#.}\"; done\n";
 
 pub struct Machine {
     podman: Podman,
@@ -66,7 +66,7 @@ impl Machine {
             "if [ -e /host/data/fastflow.db ]; then mkdir -p {STATE} && cp /host/data/fastflow.db {STATE}/; fi"
         ));
         machine.write("/usr/sbin/sendmail", SENDMAIL);
-        machine.must("chmod 755 /usr/sbin/sendmail");
+        machine.must("chmod 755 /usr/sbin/sendmail && mkdir -m 1777 /mails");
         machine
     }
 
