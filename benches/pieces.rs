@@ -263,6 +263,7 @@ fn nothing_to_do(criterion: &mut Criterion, world: &World) {
         keep: 1,
         verify: Depth::Quick,
         compression: Compression::default(),
+        times: safestep::job::Times::default(),
         create_if_missing: false,
     };
     let context = Context {

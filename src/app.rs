@@ -6,9 +6,9 @@ use std::path::Path;
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::cli::{Cli, Output};
+use crate::cli::{Cli, Command, Output};
 use crate::command::{self, Outcome};
-use crate::config::{self, Config, Given};
+use crate::config::{self, Config, Given, GivenMany, GivenTimes};
 use crate::error::{Error, Result};
 use crate::job::Context;
 use crate::logging;
@@ -104,7 +104,30 @@ fn given(cli: &Cli) -> Given {
         compression: global.compression.clone(),
         log_dir: global.log_dir.clone(),
         create_if_missing: command::creates(&cli.command),
+        times: given_times(&cli.command),
+        many: command::many(&cli.command).map(|many| GivenMany {
+            all: many.all.clone(),
+            jobs: many.jobs.clone(),
+            max_failures: many.max_failures.clone(),
+            shard: many.shard.clone(),
+            shards: many.shards.clone(),
+        }),
     }
+}
+
+fn given_times(command: &Command) -> GivenTimes {
+    let limit = command::limit(command);
+    let given = command::times(command).map(|times| GivenTimes {
+        window: times.window.clone(),
+        timezone: times.timezone.clone(),
+        wait: times.wait,
+        start_anyway: times.start_anyway,
+        deadline: times.limit.deadline.clone(),
+    });
+    given.unwrap_or_else(|| GivenTimes {
+        deadline: limit.and_then(|limit| limit.deadline.clone()),
+        ..GivenTimes::default()
+    })
 }
 
 async fn work(cli: &Cli, config: &Config) -> Outcome {
@@ -118,7 +141,8 @@ async fn work(cli: &Cli, config: &Config) -> Outcome {
         interrupt: &interrupt,
         monitor: &progress,
     };
-    let outcome = command::dispatch(&cli.command, context, &cli.global).await;
+    let fleet = config.fleet.as_ref();
+    let outcome = command::dispatch(&cli.command, context, fleet, &cli.global).await;
     drop(progress);
     log(&outcome);
     outcome

@@ -37,17 +37,15 @@ impl<T: Send + 'static> Beside<T> {
         Self { task, stop }
     }
 
-    /// Waits for what comes of it. A signal stops it, also when the job itself is shielded.
-    pub async fn finish(self, signal: &Interrupt) -> Result<T> {
-        self.finish_watched(signal, || ()).await
+    /// Waits for what comes of it. A signal stops it, also when the job itself is shielded; time does not then.
+    pub async fn finish(self, interrupt: &Interrupt) -> Result<T> {
+        self.finish_watched(interrupt, || ()).await
     }
 
     /// As [`Self::finish`], calling `watch` every now and then.
-    pub async fn finish_watched(mut self, signal: &Interrupt, watch: impl Fn()) -> Result<T> {
+    pub async fn finish_watched(mut self, interrupt: &Interrupt, watch: impl Fn()) -> Result<T> {
         loop {
-            if let Some(number) = signal.signal() {
-                self.stop.raise(number);
-            }
+            interrupt.pass_on(&self.stop);
             tokio::select! {
                 biased;
                 done = &mut self.task => return done.unwrap_or_else(|panic| Err(Error::Usage {

@@ -74,7 +74,12 @@ pub enum Output {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// The job: bring the database to head, backup first
-    Run(Create),
+    Run {
+        #[command(flatten)]
+        create: Create,
+        #[command(flatten)]
+        many: Many,
+    },
     /// Bring the database up to a revision, through the same job
     Upgrade {
         /// head, a number, an Alembic id or a unique prefix of it, +N, <rev>+N; with --sql also <from>:<to>
@@ -82,6 +87,8 @@ pub enum Command {
         revision: String,
         #[command(flatten)]
         create: Create,
+        #[command(flatten)]
+        many: Many,
     },
     /// Bring the database down to a revision, through the same job
     Downgrade {
@@ -89,19 +96,27 @@ pub enum Command {
         #[arg(allow_hyphen_values = true)]
         revision: String,
         /// Print the SQL for the sqlite3 shell and change nothing
-        #[arg(long)]
+        #[arg(long, conflicts_with = "all")]
         sql: bool,
+        #[command(flatten)]
+        times: Times,
+        #[command(flatten)]
+        many: Many,
     },
     /// What the job would do, touch and lose, without doing it
     Plan {
         /// Up or down: head, base, a number, an Alembic id or a unique prefix of it, +N, -N, <rev>+N
         #[arg(default_value = "head", allow_hyphen_values = true)]
         revision: String,
+        #[command(flatten)]
+        times: Times,
     },
     /// Put a backup back; what is there now is backed up first
     Restore {
         /// 'latest', an id, or the path of an archive
         backup: String,
+        #[command(flatten)]
+        limit: Limit,
     },
     /// Record a revision in the history without running a migration, if the schema is that of the revision
     Stamp {
@@ -115,7 +130,7 @@ pub enum Command {
     /// Record the text of migration files that were changed after they were applied; shows the changes first
     Repair,
     /// Take a backup and do nothing else
-    Backup,
+    Backup(Many),
     /// Look at the backups
     #[command(subcommand)]
     Backups(Backups),
@@ -204,15 +219,69 @@ pub struct Revision {
     pub rev_id: Option<String>,
 }
 
-/// For commands that can make a database.
+/// When a migration may run, and for how long.
+#[derive(Debug, Args)]
+pub struct Times {
+    /// Only while this window of the week is open, such as "Sun 02:00-04:00" or "daily 01:00-03:00"; outside it the exit code is 75
+    #[arg(long, value_name = "WINDOW", help_heading = "Time")]
+    pub window: Option<String>,
+    /// The window's time zone, such as Europe/Berlin [default: UTC]
+    #[arg(long, value_name = "ZONE", help_heading = "Time")]
+    pub timezone: Option<String>,
+    /// Wait until the window opens
+    #[arg(long, help_heading = "Time")]
+    pub wait: bool,
+    /// Start also what would not finish in time by the estimate of plan
+    #[arg(long, help_heading = "Time")]
+    pub start_anyway: bool,
+    #[command(flatten)]
+    pub limit: Limit,
+}
+
+/// How long a job may take.
+#[derive(Debug, Args)]
+pub struct Limit {
+    /// Longest time until the commit, such as 90s or 10m; then it is rolled back, and the exit code is 75
+    #[arg(long, value_name = "TIME", help_heading = "Time")]
+    pub deadline: Option<String>,
+}
+
+/// For commands that go up, and can make a database.
 #[derive(Debug, Args)]
 pub struct Create {
     /// Build a new database where there is none
     #[arg(long)]
     pub create_if_missing: bool,
     /// Print the SQL for the sqlite3 shell and change nothing
-    #[arg(long)]
+    #[arg(long, conflicts_with = "all")]
     pub sql: bool,
+    #[command(flatten)]
+    pub times: Times,
+}
+
+/// For jobs that can be done on many databases.
+#[derive(Debug, Args)]
+pub struct Many {
+    /// Every database that the pattern matches, each as a job of its own: 'tenants/*/app.db', in quotes [SAFESTEP_ALL]
+    #[arg(long, value_name = "PATTERN", num_args = 1.., help_heading = "Many databases")]
+    pub all: Vec<String>,
+    /// How many of them side by side [default: as many as there are cores, at most 8]
+    #[arg(long, value_name = "N", help_heading = "Many databases")]
+    pub jobs: Option<String>,
+    /// Start no further one when more than so many have failed [default: no limit]
+    #[arg(long, value_name = "N", help_heading = "Many databases")]
+    pub max_failures: Option<String>,
+    /// Only the share I of N, from 0 on
+    #[arg(
+        long,
+        value_name = "I/N",
+        conflicts_with = "shards",
+        help_heading = "Many databases"
+    )]
+    pub shard: Option<String>,
+    /// Only one of so many shares: the one that JOB_COMPLETION_INDEX says, as in an Indexed Job of Kubernetes
+    #[arg(long, value_name = "N", help_heading = "Many databases")]
+    pub shards: Option<String>,
 }
 
 /// `safestep backups …`

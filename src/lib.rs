@@ -36,6 +36,12 @@ pub mod restore;
 // The only module that knows the order of things.
 pub mod job;
 
+// Many databases, a job each.
+pub mod fleet;
+
+// What others hear of it.
+pub mod metrics;
+
 // The command line.
 pub mod config;
 pub mod cli;

@@ -329,7 +329,9 @@ fn classify(script: &Script, failed: ScriptFailure, interrupt: &Interrupt) -> Er
     if failed.failure.is_interrupt()
         && let Err(interrupted) = interrupt.check()
     {
-        return interrupted;
+        let (path, statement, line) = (script.path.display(), failed.statement, failed.line);
+        return interrupted
+            .during(|| format!("while {path} ran, statement {statement}, line {line}"));
     }
     if failed.failure.is_of_the_machine() {
         return Error::sqlite(format!("run {}", script.path.display()))(failed.failure);

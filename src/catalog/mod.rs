@@ -17,11 +17,10 @@ mod retention;
 mod select;
 mod sound;
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::{Path, PathBuf};
 
 pub use manifest::{FORMAT_VERSION, Manifest, Purpose};
-pub use names::Slot;
+pub use names::{JobId, Slot};
 pub use record::{JobKind, JobRecord, Outcome};
 
 use crate::archive::{self, Compression};
@@ -88,11 +87,10 @@ impl Catalog {
         storage::make_private_folder(&self.folder)
     }
 
-    /// Fresh names for a job.
+    /// Fresh names for the files of a job. A job that makes two backups needs another id for the second.
     #[must_use]
-    pub fn new_slot(&self, now: Stamp, from: &str, to: &str) -> Slot {
-        let random = RandomState::new().build_hasher().finish();
-        let id = format!("{:08x}", random & 0xffff_ffff);
+    pub fn new_slot(&self, now: Stamp, job: &JobId, from: &str, to: &str) -> Slot {
+        let id = job.to_string();
         let stem = format!("{}_{from}-{to}_{id}", now.compact());
         Slot::new(self.folder.clone(), stem, id, self.compression)
     }

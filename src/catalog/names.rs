@@ -1,5 +1,7 @@
 //! What the files of a backups folder are called.
 
+use std::fmt;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::{Path, PathBuf};
 
 use crate::archive::Compression;
@@ -26,6 +28,25 @@ pub(super) const LEFTOVERS: [&str; 7] = [
     RECORD_DRAFT,
     DAMAGED_DRAFT,
 ];
+
+/// The name of a job, which its record, its backup, its report and its log lines share: eight hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(transparent)]
+pub struct JobId(String);
+
+impl Default for JobId {
+    /// A new one.
+    fn default() -> Self {
+        let random = RandomState::new().build_hasher().finish();
+        Self(format!("{:08x}", random & 0xffff_ffff))
+    }
+}
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 /// The names of one job's files.
 #[derive(Debug, Clone, PartialEq, Eq)]

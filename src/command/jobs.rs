@@ -40,7 +40,7 @@ pub(super) async fn backup(context: Context<'_>, verbose: bool) -> Outcome {
     answer(&report, result, verbose)
 }
 
-fn goal(revision: &str, direction: Direction) -> Goal {
+pub(super) fn goal(revision: &str, direction: Direction) -> Goal {
     Goal {
         target: Target::parse(revision),
         direction: Some(direction),

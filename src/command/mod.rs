@@ -5,6 +5,8 @@ mod backups;
 mod check;
 mod current;
 mod doctor;
+mod fit;
+mod fleet;
 mod history;
 mod jobs;
 mod open;
@@ -17,9 +19,11 @@ mod show;
 mod sql;
 mod standing;
 
-use crate::cli::{Backups, Command, Create, Global};
+use crate::cli::{Backups, Command, Create, Global, Limit, Many, Times};
 use crate::error::Result;
-use crate::job::Context;
+use crate::fleet::{Fleet, Work};
+use crate::job::{Context, Goal};
+use crate::migrator::Direction;
 use crate::report::Answer;
 
 pub use pages::{completions, man};
@@ -27,27 +31,43 @@ pub use pages::{completions, man};
 /// An answer, and beside it the error of a job that failed with a report.
 pub type Outcome = (Option<Answer>, Result<()>);
 
-/// Runs a verb.
-pub async fn dispatch(command: &Command, context: Context<'_>, global: &Global) -> Outcome {
+/// Runs a verb; on each database of a fleet, where there is one and the verb can be.
+pub async fn dispatch(
+    command: &Command,
+    context: Context<'_>,
+    fleet: Option<&Fleet>,
+    global: &Global,
+) -> Outcome {
     let verbose = global.verbose;
+    if limit(command).is_some() {
+        context.start_deadline();
+    }
+    if let Some((fleet, work)) = fleet.zip(work(command)) {
+        return fleet::run(context, fleet, &work, verbose);
+    }
     match command {
-        Command::Run(Create { sql: true, .. }) => plain(sql::upgrade(context, "head").await),
+        Command::Run {
+            create: Create { sql: true, .. },
+            ..
+        } => plain(sql::upgrade(context, "head").await),
         Command::Upgrade {
             revision,
             create: Create { sql: true, .. },
+            ..
         } => plain(sql::upgrade(context, revision).await),
         Command::Downgrade {
             revision,
             sql: true,
+            ..
         } => plain(sql::downgrade(context, revision).await),
-        Command::Run(_) => jobs::run(context, verbose).await,
+        Command::Run { .. } => jobs::run(context, verbose).await,
         Command::Upgrade { revision, .. } => jobs::upgrade(context, revision, verbose).await,
         Command::Downgrade { revision, .. } => jobs::downgrade(context, revision, verbose).await,
-        Command::Plan { revision } => plan::plan(context, revision).await,
-        Command::Restore { backup } => restore::restore(context, backup, global).await,
+        Command::Plan { revision, .. } => plan::plan(context, revision).await,
+        Command::Restore { backup, .. } => restore::restore(context, backup, global).await,
         Command::Stamp { revision, force } => jobs::stamp(context, revision, *force, verbose).await,
         Command::Repair => repair::repair(context, global).await,
-        Command::Backup => jobs::backup(context, verbose).await,
+        Command::Backup(_) => jobs::backup(context, verbose).await,
         Command::Backups(Backups::List) => plain(backups::list(context)),
         Command::Backups(Backups::Show { backup }) => plain(backups::show(context, backup)),
         Command::Current { all, check_heads } => {
@@ -67,6 +87,18 @@ pub async fn dispatch(command: &Command, context: Context<'_>, global: &Global) 
     }
 }
 
+/// What the verb does to each of many databases.
+fn work(command: &Command) -> Option<Work> {
+    let goal = |revision: &str, direction| Some(Work::Migrate(jobs::goal(revision, direction)));
+    match command {
+        Command::Run { .. } => Some(Work::Migrate(Goal::head())),
+        Command::Upgrade { revision, .. } => goal(revision, Direction::Up),
+        Command::Downgrade { revision, .. } => goal(revision, Direction::Down),
+        Command::Backup(_) => Some(Work::Backup),
+        _ => None,
+    }
+}
+
 fn plain(result: Result<Answer>) -> Outcome {
     match result {
         Ok(answer) => (Some(answer), Ok(())),
@@ -78,14 +110,14 @@ fn plain(result: Result<Answer>) -> Outcome {
 #[must_use]
 pub fn name(command: &Command) -> &'static str {
     match command {
-        Command::Run(_) => "run",
+        Command::Run { .. } => "run",
         Command::Upgrade { .. } => "upgrade",
         Command::Downgrade { .. } => "downgrade",
         Command::Plan { .. } => "plan",
         Command::Restore { .. } => "restore",
         Command::Stamp { .. } => "stamp",
         Command::Repair => "repair",
-        Command::Backup => "backup",
+        Command::Backup(_) => "backup",
         Command::Backups(Backups::List) => "backups list",
         Command::Backups(Backups::Show { .. }) => "backups show",
         Command::Current { .. } => "current",
@@ -100,14 +132,45 @@ pub fn name(command: &Command) -> &'static str {
     }
 }
 
+/// What is asked for as to many databases, where the verb can be run on many.
+#[must_use]
+pub fn many(command: &Command) -> Option<&Many> {
+    match command {
+        Command::Run { create, many } | Command::Upgrade { create, many, .. } => {
+            (!create.sql).then_some(many)
+        }
+        Command::Downgrade { sql, many, .. } => (!sql).then_some(many),
+        Command::Backup(many) => Some(many),
+        _ => None,
+    }
+}
+
+/// What bounds the time of a verb that migrates, or of a plan of it.
+#[must_use]
+pub fn times(command: &Command) -> Option<&Times> {
+    match command {
+        Command::Run { create, .. } | Command::Upgrade { create, .. } => Some(&create.times),
+        Command::Downgrade { times, .. } | Command::Plan { times, .. } => Some(times),
+        _ => None,
+    }
+}
+
+/// The deadline of a verb that can have one.
+#[must_use]
+pub fn limit(command: &Command) -> Option<&Limit> {
+    match command {
+        Command::Restore { limit, .. } => Some(limit),
+        // It only looks.
+        Command::Plan { .. } => None,
+        command => times(command).map(|times| &times.limit),
+    }
+}
+
 /// Whether the verb may make a missing database.
 #[must_use]
 pub fn creates(command: &Command) -> bool {
     match command {
-        Command::Run(Create {
-            create_if_missing, ..
-        }) => *create_if_missing,
-        Command::Upgrade { create, .. } => create.create_if_missing,
+        Command::Run { create, .. } | Command::Upgrade { create, .. } => create.create_if_missing,
         _ => false,
     }
 }

@@ -3,8 +3,10 @@
 use serde_json::{Value, json};
 
 use super::Outcome;
+use super::fit::Fit;
 use super::open::open;
 use crate::catalog::Catalog;
+use crate::clock::Stamp;
 use crate::enums::EnumMap;
 use crate::error::{Error, Problem, Result};
 use crate::forecast::{Estimate, Finding, Forecast, forecast};
@@ -79,6 +81,7 @@ fn answer(
         None if problems.is_empty() => None,
         None => Some(Error::WouldFail { problems }),
     };
+    let fit = Fit::new(&context.settings.times, &found.estimate, Stamp::now());
     let is_done = plan.steps.is_empty() && history.in_step && found.normalise.is_empty();
     let outcome = match &failure {
         Some(_) => "would_fail",
@@ -91,13 +94,17 @@ fn answer(
         "to": version_name(plan.to),
         "one_transaction": !plan.is_non_transactional(),
         "history_in_step": history.in_step,
+        "time": fit,
     });
     if let (Value::Object(facts), Ok(Value::Object(more))) =
         (&mut facts, serde_json::to_value(&found))
     {
         facts.extend(more);
     }
-    let text = text(context, plan, history, &found, outcome);
+    let mut text = text(context, plan, history, &found, outcome);
+    if let Some(fit) = fit.filter(|_| outcome == "planned") {
+        text.push_str(&fit.text());
+    }
     (Answer::new(outcome, &facts, text), failure)
 }
 

@@ -24,6 +24,18 @@ pub(super) struct File {
     pub(super) verify: Option<String>,
     pub(super) compression: Option<String>,
     pub(super) log_dir: Option<PathBuf>,
+    pub(super) window: Option<String>,
+    pub(super) timezone: Option<String>,
+    #[serde(default, deserialize_with = "switch")]
+    pub(super) wait: Option<String>,
+    pub(super) deadline: Option<String>,
+    pub(super) all: Option<String>,
+    #[serde(default, deserialize_with = "number")]
+    pub(super) jobs: Option<String>,
+    #[serde(default, deserialize_with = "number")]
+    pub(super) max_failures: Option<String>,
+    #[serde(default, deserialize_with = "number")]
+    pub(super) shards: Option<String>,
     /// Its folder, which its paths are relative to.
     #[serde(skip)]
     pub(super) folder: PathBuf,
@@ -34,6 +46,11 @@ pub(super) struct File {
 /// A number, kept as text like the values of flags.
 fn number<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<Option<String>, D::Error> {
     Option::<usize>::deserialize(from).map(|number| number.map(|number| number.to_string()))
+}
+
+/// True or false, kept as text likewise.
+fn switch<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<Option<String>, D::Error> {
+    Option::<bool>::deserialize(from).map(|switch| switch.map(|switch| switch.to_string()))
 }
 
 impl File {
@@ -50,7 +67,7 @@ impl File {
         let wrong = |message: String| {
             usage(
                 format!("{}: {message}", path.display()),
-                "The keys are database, migrations, backups, lock_timeout, keep, verify, compression and log_dir.",
+                "The keys are database, migrations, backups, lock_timeout, keep, verify, compression, log_dir, window, timezone, wait, deadline, all, jobs, max_failures and shards.",
             )
         };
         let bytes = storage::read_bounded(&path, LIMIT_BYTES).map_err(|error| {

@@ -3,25 +3,30 @@
 
 mod database;
 mod file;
+mod many;
 mod source;
+mod times;
 mod values;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::fleet::Fleet;
 use crate::job::Settings;
 use crate::storage;
 
 use database::database_path;
 use file::File;
+pub use many::GivenMany;
 use source::{Source, Value};
+pub use times::GivenTimes;
 
 const DEFAULT_DATABASE: &str = "data/fastflow.db";
 const DEFAULT_MIGRATIONS: &str = "migrations";
 const DEFAULT_BACKUPS: &str = "backups";
 /// The environment variables that are read.
-const VARIABLES: [&str; 11] = [
+const VARIABLES: [&str; 21] = [
     "SAFESTEP_DATABASE",
     "SAFESTEP_MIGRATIONS",
     "SAFESTEP_BACKUPS",
@@ -31,6 +36,16 @@ const VARIABLES: [&str; 11] = [
     "SAFESTEP_COMPRESSION",
     "SAFESTEP_LOG_DIR",
     "SAFESTEP_CONFIG",
+    "SAFESTEP_ALL",
+    "SAFESTEP_JOBS",
+    "SAFESTEP_MAX_FAILURES",
+    "SAFESTEP_SHARD",
+    "SAFESTEP_SHARDS",
+    "JOB_COMPLETION_INDEX",
+    "SAFESTEP_WINDOW",
+    "SAFESTEP_TIMEZONE",
+    "SAFESTEP_WAIT",
+    "SAFESTEP_DEADLINE",
     "DATABASE_URL",
     "DATA_DIR",
 ];
@@ -58,6 +73,10 @@ pub struct Given {
     pub log_dir: Option<PathBuf>,
     /// `--create-if-missing`
     pub create_if_missing: bool,
+    /// When a migration may run, and for how long.
+    pub times: GivenTimes,
+    /// Of a verb that can be run on many databases.
+    pub many: Option<GivenMany>,
 }
 
 /// Everything that a command needs to know.
@@ -65,6 +84,8 @@ pub struct Given {
 pub struct Config {
     /// For the jobs.
     pub settings: Settings,
+    /// Where there are many databases.
+    pub fleet: Option<Fleet>,
     /// Where the rolling log files go.
     pub log_dir: PathBuf,
 }
@@ -78,13 +99,18 @@ impl Config {
             env: &env,
             file: &file,
         };
+        let fleet = many::fleet(given, &source)?;
         let backups = source.path(
             given.backups.as_deref(),
             "SAFESTEP_BACKUPS",
             file.backups.as_deref(),
         );
         let settings = Settings {
-            database: storage::absolute(&database(given, &source)?)?,
+            // Of a fleet, each job has its own.
+            database: match fleet {
+                Some(_) => PathBuf::new(),
+                None => storage::absolute(&database(given, &source)?)?,
+            },
             migrations: source
                 .path(
                     given.migrations.as_deref(),
@@ -110,6 +136,7 @@ impl Config {
                 file.compression.as_deref(),
             ))?,
             create_if_missing: given.create_if_missing,
+            times: times::times(&given.times, &source)?,
         };
         let log_dir = source
             .path(
@@ -118,7 +145,11 @@ impl Config {
                 file.log_dir.as_deref(),
             )
             .unwrap_or_else(|| settings.backups.join("logs"));
-        Ok(Self { settings, log_dir })
+        Ok(Self {
+            settings,
+            fleet,
+            log_dir,
+        })
     }
 }
 

@@ -35,6 +35,14 @@ impl Error {
                  If the file was lost: `safestep restore latest`. For a new \
                  installation: `safestep run --create-if-missing`."
                 .into(),
+            Self::NoneFound { .. } => "Most often the volume is not mounted, or the pattern is relative to another folder: check both. \
+                 A pattern stands in quotes; * does not match a slash, and ** any number of folders."
+                .into(),
+            Self::SomeFailed { exit_code: 6, .. } => "Stop the applications of those with exit code 6 now, and put their backups back as their lines say. \
+                 The others are as their lines say."
+                .into(),
+            Self::SomeFailed { .. } => "Do for each as its line says, then run the same command again: those that are done are passed over."
+                .into(),
             Self::NotADatabase { .. } => "Check the path. If this is where the database should be, put a backup back: \
                  `safestep restore latest`."
                 .into(),
@@ -106,6 +114,15 @@ impl Error {
                 "Free some space there; if it is the backups that need it, put --backups on a larger disk. Then run the same command again.".into()
             }
             Self::Interrupted { .. } => "Run the same command again.".into(),
+            Self::OutsideWindow(_) => "Run the same command again then, or let it wait: --wait. To run it now all the same: --window \"daily 00:00-24:00\"."
+                .into(),
+            Self::OutOfTime(facts) if !facts.holders.is_empty() => {
+                "Stop or finish what holds it, then run the same command again.".into()
+            }
+            Self::OutOfTime(_) => "Give it more time: a longer --deadline or --window. `safestep plan` says how long it would take.".into(),
+            Self::WouldNotFinish(_) => "Give it more time: a longer --deadline or --window. To start all the same: --start-anyway; what is not \
+                 done in time is rolled back then."
+                .into(),
             Self::Io { source, .. } => io_hint(source),
             Self::Sqlite { failure, .. } if failure.is_busy() => {
                 "Run the same command again when nobody else writes.".into()

@@ -11,7 +11,9 @@ impl Error {
         match self {
             Self::Usage { .. } | Self::NoSuchRevision { .. } => 2,
             Self::Migrations { .. } | Self::ChangedMigrations { .. } => 3,
+            Self::SomeFailed { exit_code, .. } => *exit_code,
             Self::DatabaseMissing { .. }
+            | Self::NoneFound { .. }
             | Self::NotADatabase { .. }
             | Self::Corrupt { .. }
             | Self::Halfway { .. }
@@ -28,7 +30,12 @@ impl Error {
             Self::BackupUnusable { .. }
             | Self::RecordUnusable { .. }
             | Self::NoSuchBackup { .. } => 7,
-            Self::Locked { .. } | Self::JobRunning { .. } | Self::DiskSpace { .. } => 75,
+            Self::Locked { .. }
+            | Self::JobRunning { .. }
+            | Self::DiskSpace { .. }
+            | Self::OutsideWindow(_)
+            | Self::OutOfTime(_)
+            | Self::WouldNotFinish(_) => 75,
             Self::Interrupted { signal } => u8::try_from(128 + signal).unwrap_or(1),
             Self::Io { source, .. } => io_exit_code(source),
             Self::Sqlite { failure, .. } => sqlite_exit_code(failure),
@@ -50,6 +57,8 @@ impl Error {
             Self::Migrations { .. } => "migrations_not_acceptable",
             Self::ChangedMigrations { .. } => "migrations_changed",
             Self::DatabaseMissing { .. } => "database_missing",
+            Self::NoneFound { .. } => "no_database_found",
+            Self::SomeFailed { .. } => "databases_failed",
             Self::NotADatabase { .. } => "not_a_database",
             Self::Corrupt { .. } => "database_corrupt",
             Self::Halfway { .. } => "halfway",
@@ -70,6 +79,9 @@ impl Error {
             Self::JobRunning { .. } => "job_running",
             Self::DiskSpace { .. } => "disk_space",
             Self::Interrupted { .. } => "interrupted",
+            Self::OutsideWindow(_) => "outside_window",
+            Self::OutOfTime(_) => "out_of_time",
+            Self::WouldNotFinish(_) => "would_not_finish",
             Self::Io { .. } => "io",
             Self::Sqlite { .. } => "sqlite",
         }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Error;
+use super::{Error, WindowFacts};
 
 impl fmt::Display for Error {
     #[allow(clippy::too_many_lines)] // one short arm a failure
@@ -24,6 +24,24 @@ impl fmt::Display for Error {
             }
             Self::DatabaseMissing { path } => {
                 write!(f, "there is no database at {}", path.display())
+            }
+            Self::NoneFound { patterns, folder } => write!(
+                f,
+                "no database matches {patterns} (looked in {})",
+                folder.display()
+            ),
+            Self::SomeFailed {
+                failed,
+                not_started,
+                stopped,
+                total,
+                ..
+            } => {
+                write!(f, "{} of {total} databases failed", failed.len())?;
+                if *not_started > 0 {
+                    write!(f, ", and {not_started} were not started: {stopped}")?;
+                }
+                lines(f, failed)
             }
             Self::NotADatabase { path, detail } => {
                 write!(
@@ -176,6 +194,12 @@ impl fmt::Display for Error {
                 path.display()
             ),
             Self::Interrupted { signal } => write!(f, "interrupted by {}", signal_name(*signal)),
+            Self::OutsideWindow(facts) => outside(f, facts),
+            Self::OutOfTime(facts) => {
+                facts.fmt(f)?;
+                lines(f, &facts.holders)
+            }
+            Self::WouldNotFinish(facts) => facts.fmt(f),
             Self::Io {
                 doing,
                 path,
@@ -191,6 +215,24 @@ fn no_such_revision(f: &mut fmt::Formatter<'_>, given: &str, candidates: &[Strin
         write!(f, "there is no revision '{given}'")
     } else {
         write!(f, "'{given}' names more than one revision")
+    }
+}
+
+fn outside(f: &mut fmt::Formatter<'_>, facts: &WindowFacts) -> fmt::Result {
+    let WindowFacts {
+        window,
+        timezone,
+        now,
+        opens,
+        ..
+    } = facts;
+    write!(
+        f,
+        "the window \"{window}\" ({timezone}) is closed: it is {now}"
+    )?;
+    match opens {
+        Some(opens) => write!(f, ", and it opens {opens}"),
+        None => Ok(()),
     }
 }
 

@@ -7,6 +7,7 @@ mod code;
 mod message;
 mod place;
 mod sqlite;
+mod time;
 
 use std::fmt;
 use std::io;
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 pub use code::is_something_else;
 pub use place::{Nearest, NewerRevision, Revision};
 pub use sqlite::SqliteFailure;
+pub use time::{Moment, OutOfTime, TimeLimit, TooLong, WindowFacts};
 
 /// The result of everything in this crate.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -112,6 +114,17 @@ pub enum Error {
     ChangedMigrations { problems: Vec<Problem> },
     /// There is no file at the database's path.
     DatabaseMissing { path: PathBuf },
+    /// A pattern of databases matches none.
+    NoneFound { patterns: String, folder: PathBuf },
+    /// Of many databases some failed: each with its reason. The code is that of the whole.
+    SomeFailed {
+        failed: Vec<Problem>,
+        not_started: usize,
+        /// Why they were not.
+        stopped: String,
+        total: usize,
+        exit_code: u8,
+    },
     /// What is at the path cannot be used as a database.
     NotADatabase { path: PathBuf, detail: String },
     /// The database is damaged.
@@ -191,6 +204,12 @@ pub enum Error {
     },
     /// Stopped by a signal.
     Interrupted { signal: i32 },
+    /// The window in which it may run is closed.
+    OutsideWindow(Box<WindowFacts>),
+    /// Stopped by its deadline, or by the end of its window.
+    OutOfTime(Box<OutOfTime>),
+    /// Not begun, since it would not be done by its deadline, or by the end of its window.
+    WouldNotFinish(Box<TooLong>),
     /// A file operation failed.
     Io {
         doing: &'static str,
@@ -205,6 +224,27 @@ pub enum Error {
 }
 
 impl Error {
+    /// Says what was going on when time was up, unless that was said nearer to it.
+    #[must_use]
+    pub fn during(mut self, what: impl FnOnce() -> String) -> Self {
+        if let Self::OutOfTime(facts) = &mut self
+            && facts.during.is_empty()
+        {
+            facts.during = what();
+        }
+        self
+    }
+
+    /// As [`Self::during`], where others were waited for.
+    #[must_use]
+    pub fn waiting_for(mut self, what: &str, who: impl FnOnce() -> Vec<Holder>) -> Self {
+        if let Self::OutOfTime(facts) = &mut self {
+            facts.during = format!("while it waited for {what}");
+            facts.holders = who();
+        }
+        self
+    }
+
     /// For `map_err` after a file operation.
     pub fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_path_buf();

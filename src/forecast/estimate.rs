@@ -1,5 +1,7 @@
 //! How long a plan would take, roughly, from the bytes that it has to move.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 /// The snapshot under the lock with its hash, checks and the survey of enum columns. Measured with the release build on a
@@ -23,6 +25,12 @@ pub struct Estimate {
 }
 
 impl Estimate {
+    /// Whether all of it would be done in that time, from the snapshot to the commit.
+    #[must_use]
+    pub fn fits(&self, left: Duration) -> bool {
+        Duration::from_millis(self.busy_ms) <= left
+    }
+
     /// `early` where the snapshot can be taken before the lock.
     pub(super) fn of(database_bytes: u64, copied_bytes: u64, early: bool) -> Self {
         let change_ms = copied_bytes * 1000 / COPY_BYTES_PER_SECOND;

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use tracing::Instrument;
+
 use super::Context;
 use super::keep::{self, Keeping};
 use super::recover::recover;
@@ -18,7 +20,9 @@ use crate::verify::Inventory;
 /// Takes a backup of the database as it stands, whatever revision it is at.
 pub async fn backup(context: Context<'_>, report: &mut Report) -> Result<()> {
     report.database = context.database().display().to_string();
+    let span = report.span();
     let result = go(&context, report)
+        .instrument(span)
         .await
         .map_err(|error| context.interrupt.explain(error));
     report.finish();
@@ -105,6 +109,7 @@ async fn take(
     let request = snapshot::Request {
         catalog: &catalog,
         database: context.database(),
+        job: &report.job,
         purpose: Purpose::Manual,
         facts: &facts,
         from: revision.clone(),

@@ -27,6 +27,11 @@ impl Report {
         self.clock.phase = Some((name, Stopwatch::start()));
     }
 
+    /// The phase that is going on.
+    pub(super) fn running(&self) -> Option<&'static str> {
+        self.clock.phase.map(|(name, _)| name)
+    }
+
     /// Writers are kept out from here on.
     pub(super) fn locked(&mut self) {
         self.end_phase();

@@ -105,6 +105,7 @@ async fn copy(run: &mut Run<'_>, reader: &mut Connection) -> Result<Option<(Copi
     let request = snapshot::Request {
         catalog: &catalog,
         database: context.database(),
+        job: &run.report.job,
         purpose: Purpose::Migration,
         facts: &facts,
         from: decision.from_name,

@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
+use tracing::Instrument;
+
 use super::early::Early;
 use super::keep;
 use super::recover::recover;
 use super::report::Report;
-use super::run::{Before, Run};
+use super::run::{Before, Files, Run};
 use super::task::{Decision, Goal, Stamp, Task};
 use super::work::{Changed, Work};
 use super::{Context, draft};
@@ -19,12 +21,22 @@ use crate::storage;
 
 /// Brings the database to the goal. The report tells what was done, also when it fails.
 pub async fn migrate(context: Context<'_>, goal: &Goal, report: &mut Report) -> Result<()> {
-    conduct(context, Task::Migrate(goal), report).await
+    conduct(context, Task::Migrate(goal), None, report).await
+}
+
+/// As [`migrate`], with files that were read before.
+pub async fn migrate_with(
+    context: Context<'_>,
+    goal: &Goal,
+    files: &Files,
+    report: &mut Report,
+) -> Result<()> {
+    conduct(context, Task::Migrate(goal), Some(files), report).await
 }
 
 /// Records a revision in the history tables without running a migration.
 pub async fn stamp(context: Context<'_>, stamp: &Stamp, report: &mut Report) -> Result<()> {
-    conduct(context, Task::Stamp(stamp), report).await
+    conduct(context, Task::Stamp(stamp), None, report).await
 }
 
 /// Brings what is recorded of changed files in line with the files; `seen` is what [`changed_files`] found.
@@ -32,14 +44,36 @@ pub async fn stamp(context: Context<'_>, stamp: &Stamp, report: &mut Report) -> 
 /// [`changed_files`]: super::changed_files
 pub async fn repair(context: Context<'_>, seen: &[Problem], report: &mut Report) -> Result<()> {
     report.changed = seen.to_vec();
-    conduct(context, Task::Repair(seen), report).await
+    conduct(context, Task::Repair(seen), None, report).await
 }
 
-async fn conduct(context: Context<'_>, task: Task<'_>, report: &mut Report) -> Result<()> {
-    let result = match Run::prepare(context, task, report) {
-        Ok(mut run) => go(&mut run)
-            .await
-            .map_err(|error| context.interrupt.explain(error)),
+async fn conduct(
+    context: Context<'_>,
+    task: Task<'_>,
+    files: Option<&Files>,
+    report: &mut Report,
+) -> Result<()> {
+    report.database = context.database().display().to_string();
+    let span = report.span();
+    conduct_in_span(context, task, files, report)
+        .instrument(span)
+        .await
+}
+
+async fn conduct_in_span(
+    context: Context<'_>,
+    task: Task<'_>,
+    files: Option<&Files>,
+    report: &mut Report,
+) -> Result<()> {
+    let result = match Run::prepare(context, task, files, report) {
+        Ok(mut run) => {
+            let done = go(&mut run).await.map_err(|error| run.explain(error));
+            if done.is_ok() && run.report.outcome != "nothing_to_do" {
+                run.note_time();
+            }
+            done
+        }
         Err(error) => Err(error),
     };
     report.finish();
@@ -96,14 +130,23 @@ async fn go(run: &mut Run<'_>) -> Result<()> {
     }
     context.require_content()?;
     run.phase("look");
-    if context.catalog().is_settled()? && look(run).await?.is_some_and(|look| look.done) {
+    let is_settled = context.catalog().is_settled()?;
+    if is_settled && is_done(run).await? {
         return Ok(());
     }
+    if run.is_outside() && !is_settled {
+        run.recover_outside().await?;
+        if is_done(run).await? {
+            return Ok(());
+        }
+    }
+    run.enter_window().await?;
     run.phase("job lock");
     let _lock = context.job_lock().await?;
     let _catalog = context.catalog_lock().await?;
     recover(&context, Some(&run.migrations), run.report).await?;
     let looked = look(run).await?.is_some_and(|look| look.non_transactional);
+    run.require_time().await?;
     // The look may have been impossible, or another migrator came after it: only the plan under the lock counts.
     for exclusive in [looked, !looked] {
         match change(run, exclusive).await? {
@@ -116,6 +159,11 @@ async fn go(run: &mut Run<'_>) -> Result<()> {
         waited_ms: 0,
         holders: storage::holders_of(context.database()),
     })
+}
+
+/// Whether there is nothing to do, as far as can be seen without a lock.
+async fn is_done(run: &mut Run<'_>) -> Result<bool> {
+    Ok(look(run).await?.is_some_and(|look| look.done))
 }
 
 /// What came of having the lock.

@@ -18,6 +18,7 @@ mod report;
 mod restore;
 mod run;
 mod task;
+mod times;
 mod work;
 
 use std::path::{Path, PathBuf};
@@ -34,10 +35,12 @@ use crate::storage::{self, JobLock, PathKind};
 
 pub use backup::backup;
 pub use changed::changed_files;
-pub use migrate::{migrate, repair, stamp};
+pub use migrate::{migrate, migrate_with, repair, stamp};
 pub use report::{Applied, BackupSummary, Phase, Report};
 pub use restore::{gather, restore};
+pub use run::Files;
 pub use task::{Goal, Stamp};
+pub use times::Times;
 
 const SMALLEST_PAGE_BYTES: u64 = 512;
 /// Between two looks at `/proc` for the holders of a database.
@@ -62,6 +65,8 @@ pub struct Settings {
     pub compression: Compression,
     /// Whether a missing database is made.
     pub create_if_missing: bool,
+    /// When a migration may run, and for how long.
+    pub times: Times,
 }
 
 /// A job's surroundings.
@@ -118,7 +123,8 @@ impl Context<'_> {
                 told = true;
             }
             self.monitor.step(&held_by(holder, deadline));
-            self.interrupt.check()
+            let waited = || format!("while it waited for another safestep job: {holder}");
+            self.interrupt.check().map_err(|error| error.during(waited))
         }
     }
 

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::clock::Clock;
-use crate::catalog::Backup;
+use crate::catalog::{Backup, JobId};
 use crate::enums::Normalised;
 use crate::error::{Problem, Result};
 use crate::migrator::Direction;
@@ -12,6 +12,8 @@ use crate::restore::Proof;
 /// Filled in as the job goes, so that it tells of a failed job, too.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Report {
+    /// The job's name; also that of its record and its backup, and in each of its log lines.
+    pub job: JobId,
     /// `migrated`, `normalised`, `adopted`, `created`, `stamped`, `repaired`, `nothing_to_do`, `restored`,
     /// `backed_up`, `failed`.
     pub outcome: &'static str,
@@ -56,6 +58,13 @@ pub struct Report {
 }
 
 impl Report {
+    /// What the log lines of the job say that they belong to. `database` has to be set.
+    #[must_use]
+    pub fn span(&self) -> tracing::Span {
+        // Of the highest level: it is to be there with every line that is.
+        tracing::error_span!("job", job = %self.job, database = self.database)
+    }
+
     /// Takes down what failed beside the job's own work, when that was already done or had already failed. The next job
     /// makes up for it.
     pub(super) fn note<T>(&mut self, what: &str, done: Result<T>) -> Option<T> {

@@ -2,13 +2,16 @@
 
 use std::path::Path;
 
+use tracing::Instrument;
+
 use super::Context;
 use super::backup::revision;
 use super::keep::{self, Keeping};
 use super::recover;
 use super::report::Report;
+use super::times;
 use crate::beside::Beside;
-use crate::catalog::{self, Backup, JobKind, Outcome, Purpose, discard_database};
+use crate::catalog::{self, Backup, JobId, JobKind, Outcome, Purpose, discard_database};
 use crate::clock::Stamp;
 use crate::error::{Error, Problem, Result};
 use crate::fault::{self, Point};
@@ -19,6 +22,12 @@ use crate::storage::{self, Ownership};
 
 /// Makes backups of the snapshots that jobs have left unarchived, so that a restore can choose among all.
 pub async fn gather(context: Context<'_>, report: &mut Report) -> Result<()> {
+    report.database = context.database().display().to_string();
+    let span = report.span();
+    archive_what_is_left(context, report).instrument(span).await
+}
+
+async fn archive_what_is_left(context: Context<'_>, report: &mut Report) -> Result<()> {
     let settled = context.catalog().is_settled();
     if matches!(settled, Ok(true)) {
         return Ok(());
@@ -38,9 +47,11 @@ pub async fn restore(context: Context<'_>, backup: &Backup, report: &mut Report)
     report.database = context.database().display().to_string();
     report.to = Some(backup.manifest.from.clone());
     report.restored = Some(backup.manifest.id.clone());
+    let span = report.span();
     let result = go(&context, backup, report)
+        .instrument(span)
         .await
-        .map_err(|error| context.interrupt.explain(error));
+        .map_err(|error| times::explain(&context, report, error));
     report.finish();
     report.outcome = if result.is_ok() { "restored" } else { "failed" };
     result
@@ -66,7 +77,7 @@ async fn go(context: &Context<'_>, backup: &Backup, report: &mut Report) -> Resu
         catalog.folder(),
         backup.manifest.size_bytes.saturating_mul(2),
     )?;
-    let slot = catalog.new_slot(Stamp::now(), "restore", &backup.manifest.from);
+    let slot = catalog.new_slot(Stamp::now(), &report.job, "restore", &backup.manifest.from);
     let unpacked = slot.unpacked();
     catalog::unpack(backup, &unpacked, context.interrupt, context.monitor)?;
     let expected = match examine(context, backup, &unpacked, report).await {
@@ -225,7 +236,8 @@ async fn over_live_or_in_place(
         Err(Error::NotADatabase { .. } | Error::Corrupt { .. }) => {
             report.begin(context.monitor, "restore");
             let catalog = context.catalog();
-            let slot = catalog.new_slot(Stamp::now(), "damaged", &backup.manifest.from);
+            let slot =
+                catalog.new_slot(Stamp::now(), &report.job, "damaged", &backup.manifest.from);
             let kept = catalog.keep_damaged(&slot)?;
             report.warnings.push(Problem::new(
                 context.database().display().to_string(),
@@ -324,12 +336,13 @@ pub(super) async fn put_over(
     let in_transaction = matches!(source, Source::Reader(_));
     let safety = match source {
         Source::Reader(mut reader) => {
-            let safety = take_safety(context, &mut reader).await;
+            let safety = take_safety(context, &report.job, &mut reader).await;
             // Before the restore: an open reader keeps the database in WAL mode.
             reader.close().await?;
             safety?
         }
-        Source::Itself => take_safety(context, live).await?,
+        // A recovery, which the job's own work may follow, with a backup of its own.
+        Source::Itself => take_safety(context, &JobId::default(), live).await?,
     };
     report.from = Some(safety.manifest.from.clone());
     report.database_bytes = Some(safety.manifest.size_bytes);
@@ -384,13 +397,18 @@ async fn judge(
     }
 }
 
-async fn take_safety(context: &Context<'_>, source: &mut Connection) -> Result<Snapshot> {
+async fn take_safety(
+    context: &Context<'_>,
+    job: &JobId,
+    source: &mut Connection,
+) -> Result<Snapshot> {
     let catalog = context.catalog();
     let facts = FileFacts::read(source).await?;
     snapshot::require_room(&catalog, context.database(), &facts)?;
     let request = snapshot::Request {
         catalog: &catalog,
         database: context.database(),
+        job,
         purpose: Purpose::BeforeRestore,
         facts: &facts,
         from: revision(context, source).await,

@@ -1,5 +1,7 @@
 //! What the ways through a migration job have in common.
 
+use std::path::Path;
+
 use super::Context;
 use super::report::{Applied, Report};
 use super::task::Task;
@@ -15,6 +17,23 @@ use crate::sqlite::{self, Access, Connection, Depth};
 use crate::verify::{Footprint, ForeignKeys, Inventory, Touched, undeclared_losses};
 
 const NS_PER_MS: i64 = 1_000_000;
+
+/// What jobs read from the folder of migrations: read once where many databases have the same.
+#[derive(Debug, Clone)]
+pub struct Files {
+    migrations: Migrations,
+    enums: EnumMap,
+}
+
+impl Files {
+    /// Reads and checks the folder.
+    pub fn read(folder: &Path) -> Result<Self> {
+        Ok(Self {
+            migrations: Migrations::read(folder)?,
+            enums: EnumMap::read(folder)?,
+        })
+    }
+}
 
 /// One job under way.
 pub(super) struct Run<'a> {
@@ -65,19 +84,22 @@ impl Before {
 }
 
 impl<'a> Run<'a> {
-    /// Reads and checks everything that can be checked without the database.
+    /// Reads and checks everything that can be checked without the database, unless that was done already.
     pub(super) fn prepare(
         context: Context<'a>,
         task: Task<'a>,
+        files: Option<&Files>,
         report: &'a mut Report,
     ) -> Result<Self> {
-        report.database = context.database().display().to_string();
         report.begin(context.monitor, "files");
-        let files = Migrations::read(&context.settings.migrations)?;
+        let Files { migrations, enums } = match files {
+            Some(files) => files.clone(),
+            None => Files::read(&context.settings.migrations)?,
+        };
         Ok(Self {
-            migrations: files.clone(),
-            files,
-            enums: EnumMap::read(&context.settings.migrations)?,
+            files: migrations.clone(),
+            migrations,
+            enums,
             context,
             task,
             report,

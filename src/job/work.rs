@@ -57,7 +57,7 @@ impl Work<'_> {
         let failure = match result {
             Ok(()) => None,
             Err(cause) => {
-                let cause = context.interrupt.explain(cause);
+                let cause = run.explain(cause);
                 context.interrupt.shield();
                 run.phase("undo");
                 fault::reach(Point::UndoBegun);
@@ -143,7 +143,7 @@ impl Work<'_> {
         let failure = match result {
             Ok(()) => None,
             Err(cause) => {
-                let cause = context.interrupt.explain(cause);
+                let cause = run.explain(cause);
                 context.interrupt.shield();
                 run.phase("restore");
                 fault::reach(Point::UndoBegun);
@@ -243,6 +243,7 @@ impl Work<'_> {
         let request = snapshot::Request {
             catalog: self.catalog,
             database: context.database(),
+            job: &run.report.job,
             purpose: Purpose::Migration,
             facts: self.facts,
             from: self.from.to_owned(),

@@ -19,6 +19,8 @@ const LINE: Duration = Duration::from_secs(5);
 const WAITING: &str = "{spinner} {wide_msg}";
 const MEASURED: &str = "{spinner} {percent:>3} % {bar:12} {wide_msg}";
 const PERCENT: u64 = 100;
+/// A phase that may last for days: said once when it begins, and not in a line again and again.
+const PATIENT: &str = "wait";
 /// Phases that a job with nothing to do goes through; they are not worth a line in the log, nor a thread that draws before
 /// there is a step of them.
 const QUIET: [&str; 2] = ["files", "look"];
@@ -111,7 +113,8 @@ impl Shared {
             if state.ended {
                 return;
             }
-            let Some(view) = state.shown.as_ref().map(|shown| outlet.view(shown)) else {
+            let shown = state.shown.as_ref();
+            let Some(view) = shown.and_then(|shown| outlet.view(shown)) else {
                 continue;
             };
             // Nobody waits for a slow terminal.
@@ -129,14 +132,17 @@ struct View {
 }
 
 impl Outlet {
-    fn view(&self, shown: &Shown) -> View {
-        View {
+    /// `None` where it has been said.
+    fn view(&self, shown: &Shown) -> Option<View> {
+        let words = match self {
+            Self::Bar(_) => shown.beside_bar(),
+            Self::Lines(_) if shown.is(PATIENT) => return None,
+            Self::Lines(_) => shown.line(),
+        };
+        Some(View {
             percent: shown.percent(),
-            words: match self {
-                Self::Bar(_) => shown.beside_bar(),
-                Self::Lines(_) => shown.line(),
-            },
-        }
+            words,
+        })
     }
 
     fn tell(&self, view: View) {

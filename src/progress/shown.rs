@@ -30,6 +30,10 @@ impl Shown {
         }
     }
 
+    pub(super) fn is(&self, phase: &str) -> bool {
+        self.phase == phase
+    }
+
     pub(super) fn step(&mut self, words: &str) {
         self.step = one_line(words);
         (self.done, self.total) = (0, 0);

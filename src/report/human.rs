@@ -177,7 +177,7 @@ pub(super) fn error(error: &Error, answer: Option<&Answer>) -> String {
 }
 
 /// Names come from files that anybody may have made: what would steer a terminal is shown as what it is.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     let steers = |letter: char| letter.is_control() && !matches!(letter, '\n' | '\t');
     text.chars().fold(String::new(), |mut text, letter| {
         if steers(letter) {
@@ -206,7 +206,7 @@ fn state(error: &Error, answer: Option<&Answer>) -> Option<String> {
     match (error.exit_code(), proof) {
         // The message says it.
         (6, _) => None,
-        _ if matches!(error, Error::Halfway { .. }) => None,
+        _ if matches!(error, Error::Halfway { .. } | Error::SomeFailed { .. }) => None,
         (_, Some(proof)) => Some(proven_state(proof, from)),
         (2 | 3 | 4 | 7, None) => Some("The database was not touched.".into()),
         _ => Some("The database is unchanged.".into()),

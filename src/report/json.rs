@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::Answer;
-use crate::error::Error;
+use crate::error::{Error, TimeLimit};
 
 const SCHEMA_VERSION: u32 = 1;
 
@@ -24,12 +24,22 @@ pub(super) fn document(
         members.extend(answer.facts.clone());
     }
     let word = answer.map_or("failed", |answer| answer.outcome.as_str());
-    members.insert("outcome".into(), json!(word));
-    members.insert("exit_code".into(), json!(exit_code));
-    members.insert("error".into(), error.map_or(Value::Null, error_value));
+    conclude(&mut members, word, error, json!(exit_code));
     let mut text = serde_json::to_string_pretty(&Value::Object(members)).unwrap_or_default();
     text.push('\n');
     text
+}
+
+/// The members of every ending: of the command, and of each of many jobs.
+pub(super) fn conclude(
+    members: &mut Map<String, Value>,
+    outcome: &str,
+    error: Option<&Error>,
+    exit_code: Value,
+) {
+    members.insert("outcome".into(), json!(outcome));
+    members.insert("exit_code".into(), exit_code);
+    members.insert("error".into(), error.map_or(Value::Null, error_value));
 }
 
 fn error_value(error: &Error) -> Value {
@@ -40,8 +50,12 @@ fn error_value(error: &Error) -> Value {
     });
     let holders = match error {
         Error::Locked { holders, .. } => Some(holders),
+        Error::OutOfTime(facts) if !facts.holders.is_empty() => Some(&facts.holders),
         _ => None,
     };
+    if let Some(object) = value.as_object_mut() {
+        object.extend(time_value(error));
+    }
     if let (Some(holders), Some(object)) = (holders, value.as_object_mut()) {
         object.insert("holders".into(), json!(holders));
     }
@@ -74,4 +88,30 @@ fn error_value(error: &Error) -> Value {
         object.insert("line".into(), json!(failure.line));
     }
     value
+}
+
+/// What an error about time is made of.
+fn time_value(error: &Error) -> Map<String, Value> {
+    let of_limit = |limit: &TimeLimit| match limit {
+        TimeLimit::Deadline(text) => json!({ "deadline": text }),
+        TimeLimit::Window {
+            window,
+            timezone,
+            closes,
+        } => json!({ "window": window, "timezone": timezone, "closes": closes }),
+    };
+    let (facts, more) = match error {
+        Error::OutsideWindow(facts) => (json!(facts), json!({})),
+        Error::OutOfTime(facts) => (of_limit(&facts.limit), json!({ "during": facts.during })),
+        Error::WouldNotFinish(facts) => (
+            of_limit(&facts.limit),
+            json!({ "estimate_ms": facts.estimate_ms, "left_ms": facts.left_ms }),
+        ),
+        _ => return Map::new(),
+    };
+    let members = [facts, more].into_iter().filter_map(|value| match value {
+        Value::Object(members) => Some(members),
+        _ => None,
+    });
+    members.flatten().collect()
 }

@@ -1,5 +1,6 @@
 //! What the user reads: the human text and the JSON document, from the same facts.
 
+mod fleet;
 mod human;
 mod json;
 mod plan;
@@ -8,6 +9,7 @@ mod time;
 use serde_json::{Map, Value};
 
 use crate::error::Error;
+use crate::fleet::Summary;
 use crate::job;
 
 pub use human::{amount, bytes, table};
@@ -45,6 +47,18 @@ impl Answer {
     pub fn of_job(report: &job::Report, failed: bool, verbose: bool) -> Self {
         let text = human::job(report, failed, verbose);
         Self::new(report.outcome, report, text)
+    }
+}
+
+impl Answer {
+    /// The answer of jobs on many databases; with a line for each of them where it is to be `verbose`.
+    #[must_use]
+    pub fn of_fleet(summary: &Summary, verbose: bool) -> Self {
+        Self {
+            outcome: summary.outcome().to_owned(),
+            facts: fleet::facts(summary),
+            text: fleet::text(summary, verbose),
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use self::follow::Follower;
 use crate::beside::Beside;
-use crate::catalog::{Catalog, FORMAT_VERSION, Manifest, Purpose, Slot, discard_database};
+use crate::catalog::{Catalog, FORMAT_VERSION, JobId, Manifest, Purpose, Slot, discard_database};
 use crate::clock::{Deadline, Stamp};
 use crate::error::{Error, Result};
 use crate::fault::{self, Point};
@@ -28,6 +28,8 @@ pub struct Request<'a> {
     pub catalog: &'a Catalog,
     /// The live database.
     pub database: &'a Path,
+    /// The job that takes it.
+    pub job: &'a JobId,
     /// Why.
     pub purpose: Purpose,
     /// The live file.
@@ -117,7 +119,9 @@ pub async fn take(
 ) -> Result<Snapshot> {
     request.catalog.prepare()?;
     let now = Stamp::now();
-    let slot = request.catalog.new_slot(now, &request.from, &request.to);
+    let slot = request
+        .catalog
+        .new_slot(now, request.job, &request.from, &request.to);
     let path = slot.snapshot();
     let read_back = match copy_and_read(source, &path, &request, around).await {
         Ok(read_back) => read_back,

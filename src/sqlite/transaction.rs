@@ -158,7 +158,11 @@ async fn until_free(
         match connection.execute(sql).await {
             Ok(_) => return Ok(()),
             Err(failure) if failure.is_busy() => {
-                interrupt.check()?;
+                interrupt.check().map_err(|error| {
+                    error.waiting_for("the database, which others hold", || {
+                        storage::holders_of(connection.path())
+                    })
+                })?;
                 if deadline.remaining().is_none() {
                     return Err(locked(connection, deadline));
                 }

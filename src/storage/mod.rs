@@ -7,6 +7,7 @@
 mod holders;
 mod lock;
 mod room;
+mod shared;
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -20,7 +21,10 @@ use crate::fault::{self, Point};
 
 pub use holders::holders_of;
 pub use lock::JobLock;
-pub use room::{free_bytes, require_free, require_readable, require_writable, same_file_system};
+pub use room::{
+    bytes_below, free_bytes, require_free, require_readable, require_writable, same_file_system,
+};
+pub use shared::replace_shared;
 
 /// Opening a pipe that nobody writes to would wait for ever.
 const WITHOUT_WAITING: i32 = OFlags::NONBLOCK.bits().cast_signed();
@@ -69,6 +73,12 @@ pub fn kind(path: &Path) -> Result<PathKind> {
 #[must_use]
 pub fn is_absent(path: &Path) -> bool {
     fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+}
+
+/// Whether a link stands at `path`.
+#[must_use]
+pub fn is_link(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|meta| meta.is_symlink())
 }
 
 /// The absolute path with links resolved. The last part need not exist.

@@ -64,3 +64,19 @@ pub fn require_free(path: &Path, needed_bytes: u64) -> Result<()> {
     }
     Ok(())
 }
+
+/// What the files of a folder take, with the folders in it. What vanishes meanwhile does not count.
+pub fn bytes_below(folder: &Path) -> Result<u64> {
+    let mut bytes = 0;
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for path in super::list(&folder)? {
+            match fs::symlink_metadata(&path) {
+                Ok(meta) if meta.is_dir() => folders.push(path),
+                Ok(meta) => bytes += meta.len(),
+                Err(_) => {}
+            }
+        }
+    }
+    Ok(bytes)
+}

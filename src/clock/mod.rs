@@ -1,9 +1,15 @@
-//! The only source of time: wall-clock stamps for names and records, and
-//! deadlines for every wait.
+//! The only source of time: wall-clock stamps for names and records, deadlines for every wait, and the windows of the week
+//! in which a job may run.
+
+mod window;
+mod zone;
 
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+
+pub use window::Window;
+pub use zone::Zone;
 
 /// A moment in UTC, as it is written into names and records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,6 +20,21 @@ impl Stamp {
     #[must_use]
     pub fn now() -> Self {
         Self(Utc::now())
+    }
+
+    /// The moment that is `duration` later.
+    #[must_use]
+    pub fn plus(self, duration: Duration) -> Self {
+        let later = TimeDelta::from_std(duration)
+            .ok()
+            .and_then(|delta| self.0.checked_add_signed(delta));
+        Self(later.unwrap_or(DateTime::<Utc>::MAX_UTC))
+    }
+
+    /// How long it is from here to `later`; nothing where that has passed.
+    #[must_use]
+    pub fn until(self, later: Self) -> Duration {
+        (later.0 - self.0).to_std().unwrap_or_default()
     }
 
     /// For file names, sortable also within a second: `20261122T170000.123Z`.
@@ -140,6 +161,20 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
+/// A duration as [`parse_duration`] reads it, in the largest unit without a rest.
+#[must_use]
+pub fn written(duration: Duration) -> String {
+    let ms = millis(duration);
+    let units = [(3_600_000, "h"), (60_000, "m"), (1000, "s")];
+    let fits = units
+        .iter()
+        .find(|(unit, _)| ms > 0 && ms.is_multiple_of(*unit));
+    match fits {
+        Some((unit, name)) => format!("{}{name}", ms / unit),
+        None => format!("{ms}ms"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,6 +185,13 @@ mod tests {
         assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(parse_duration("5m"), Ok(Duration::from_mins(5)));
         assert_eq!(parse_duration(" 7 "), Ok(Duration::from_secs(7)));
+    }
+
+    #[test]
+    fn a_duration_is_written_as_it_is_read() {
+        for text in ["500ms", "90s", "10m", "2h", "0ms"] {
+            assert_eq!(parse_duration(text).map(written).as_deref(), Ok(text));
+        }
     }
 
     #[test]

@@ -1,0 +1,79 @@
+//! When a migration may run, and for how long.
+
+use std::time::Duration;
+
+use super::source::{Source, Value};
+use crate::clock::{Window, Zone, parse_duration};
+use crate::error::Result;
+use crate::job::Times;
+
+/// As the command line gives it.
+#[derive(Debug, Clone, Default)]
+pub struct GivenTimes {
+    /// `--window`
+    pub window: Option<String>,
+    /// `--timezone`
+    pub timezone: Option<String>,
+    /// `--wait`
+    pub wait: bool,
+    /// `--start-anyway`
+    pub start_anyway: bool,
+    /// `--deadline`
+    pub deadline: Option<String>,
+}
+
+pub(super) fn times(given: &GivenTimes, source: &Source<'_>) -> Result<Times> {
+    let file = source.file;
+    let zone = zone(source.text(
+        given.timezone.as_deref(),
+        "timezone",
+        file.timezone.as_deref(),
+    ))?;
+    let window = source.text(given.window.as_deref(), "window", file.window.as_deref());
+    let wait = given.wait.then_some("true");
+    let deadline = given.deadline.as_deref();
+    Ok(Times {
+        window: window.map(|value| read(&value, zone)).transpose()?,
+        wait: switch(source.text(wait, "wait", file.wait.as_deref()))?,
+        deadline: source
+            .text(deadline, "deadline", file.deadline.as_deref())
+            .map(|value| limit(&value))
+            .transpose()?,
+        start_anyway: given.start_anyway,
+    })
+}
+
+fn zone(value: Option<Value>) -> Result<Zone> {
+    let Some(value) = value else {
+        return Ok(Zone::default());
+    };
+    let hint = "Set the time zone to one of the IANA names, which are compiled in.";
+    Zone::parse(&value.text).map_err(|message| value.wrong(message, hint))
+}
+
+fn read(value: &Value, zone: Zone) -> Result<Window> {
+    let hint = "Days are Mon to Sun, Mon-Fri or daily; times are HH:MM-HH:MM by the clock of --timezone; several windows are separated by commas.";
+    Window::parse(&value.text, zone).map_err(|message| value.wrong(message, hint))
+}
+
+fn switch(value: Option<Value>) -> Result<bool> {
+    let Some(value) = value else {
+        return Ok(false);
+    };
+    match value.text.as_str() {
+        "true" | "1" | "yes" => Ok(true),
+        "false" | "0" | "no" => Ok(false),
+        other => Err(value.wrong(
+            format!("'{other}' is neither true nor false"),
+            "Set it to true or false.",
+        )),
+    }
+}
+
+fn limit(value: &Value) -> Result<Duration> {
+    let hint = "Set the deadline, for example --deadline 10m.";
+    match parse_duration(&value.text) {
+        Ok(limit) if limit.is_zero() => Err(value.wrong("nothing can be done in no time", hint)),
+        limit => limit.map_err(|message| value.wrong(message, hint)),
+    }
+}
