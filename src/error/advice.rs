@@ -12,6 +12,9 @@ const DENIED: &str = "safestep must run as the user that owns the database, and 
 const UNOPENABLE: &str = "Look at the rights of the file and its folder, at the free space and inodes of its disk and at the limit of open files; \
      `safestep doctor` helps. Then run the same command again.";
 
+const NO_TEMPORARY_FOLDER: &str = "SQLite has no folder for its temporary files: /var/tmp and /tmp are missing or cannot be written. \
+     Set SQLITE_TMPDIR to a folder with room for the largest table, such as the database's, and run the same command again.";
+
 impl Error {
     /// What to do next.
     #[must_use]
@@ -136,6 +139,9 @@ impl Error {
             Self::Sqlite { failure, .. } if failure.needs_extension() => "The schema needs an extension of the application's that safestep does not have, so it cannot be checked here. \
                  Nothing was changed. Drop what needs it, or migrate this database with the application's own means."
                 .into(),
+            Self::Sqlite { failure, .. } if failure.has_no_temporary_folder() => {
+                NO_TEMPORARY_FOLDER.into()
+            }
             Self::Sqlite { failure, .. } if failure.is_full() => {
                 "Free some space on the database's disk and run the same command again.".into()
             }

@@ -37,6 +37,12 @@ impl SqliteFailure {
         self.primary() == 10
     }
 
+    /// There is no folder for SQLite's temporary files (`SQLITE_IOERR_GETTEMPPATH`), which large rebuilds and VACUUM need.
+    #[must_use]
+    pub fn has_no_temporary_folder(&self) -> bool {
+        self.code == 6410
+    }
+
     /// Not the fault of the SQL that ran, but of the machine that it ran on: memory, disk, files that cannot be opened or
     /// written. SQLite reports a page that cannot be read as `SQLITE_CORRUPT`; a database that is damaged does not get as
     /// far as its migrations.

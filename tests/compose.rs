@@ -1,0 +1,283 @@
+//! The image and the compose file on a real engine. See `tests/containers/engine`.
+#![allow(clippy::expect_used)]
+
+mod containers;
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use containers::{IMAGE, Project, USER, docker};
+use support::{Run, Sandbox, full, text, tool, wait_until};
+
+const MB: u64 = 1_000_000;
+/// Writes 8 MB in one statement, and never comes to the end of the next.
+const ENDLESS: &str = "CREATE TABLE bulk AS WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500) \
+     SELECT i, zeroblob(16000) AS content FROM n;\n\
+     DELETE FROM bulk WHERE i = (WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n);\n";
+const BROKEN: &str = "-- no-transaction\n\
+     ALTER TABLE users ADD COLUMN status VARCHAR;\n\
+     UPDATE users SET state = 'active';\n";
+const MENDED: &str = "ALTER TABLE users ADD COLUMN status VARCHAR;\n\
+     UPDATE users SET status = 'active';\n";
+
+#[test]
+fn a_base_database_is_migrated_before_the_application_starts_and_a_second_time_nothing_happens() {
+    let project = Project::new("up", Sandbox::at("000"));
+    let (run, code) = project.up();
+    assert_eq!((run.code, code), (0, 0), "{}", run.stderr);
+    wait_until("the application has the database open", || {
+        project.logs("app").contains("open, secrets: 1")
+    });
+    let logs = project.logs("app");
+    assert!(logs.contains("revision 008_add_google_avatar"), "{logs}");
+    assert_eq!(project.sandbox.query("PRAGMA journal_mode"), ["wal"]);
+    let started = project.ask("app", "{{.State.StartedAt}}");
+    let before = (project.state(), project.sandbox.archives());
+
+    let (run, code) = project.up();
+    assert_eq!((run.code, code), (0, 0), "{}", run.stderr);
+    assert_eq!((project.state(), project.sandbox.archives()), before);
+    assert_eq!(project.ask("app", "{{.State.StartedAt}}"), started);
+    assert!(
+        project.logs("migrate").contains("Nothing to do"),
+        "{}",
+        project.logs("migrate")
+    );
+}
+
+#[test]
+fn the_job_has_no_network_no_right_and_no_file_system_to_write_but_its_volumes() {
+    let project = Project::new("rights", Sandbox::at("000"));
+    project.start_job();
+    let asked = [
+        ("{{.Config.User}}", USER),
+        ("{{.HostConfig.NetworkMode}}", "none"),
+        ("{{.HostConfig.ReadonlyRootfs}}", "true"),
+        ("{{.HostConfig.CapDrop}}", "[ALL]"),
+        ("{{.HostConfig.SecurityOpt}}", "[no-new-privileges:true]"),
+        ("{{.HostConfig.Memory}}", "67108864"),
+    ];
+    for (format, answer) in asked {
+        assert_eq!(project.ask("migrate", format), answer, "{format}");
+    }
+}
+
+#[test]
+fn behind_a_broken_migration_the_application_never_starts_and_nothing_has_changed() {
+    let sandbox = Sandbox::at("008");
+    sandbox.use_wal();
+    sandbox.add_migration("009_status", BROKEN);
+    let project = Project::new("broken", sandbox);
+    let before = project.state();
+    let (run, code) = project.up();
+    assert_ne!(run.code, 0, "up says that the job has failed");
+    assert_eq!(code, 5, "{}", project.logs("migrate"));
+    assert!(!project.has_started_the_app());
+    assert_eq!(project.state(), before);
+    assert!(project.logs("migrate").contains("no such column: state"));
+
+    // An operator who trusts nobody puts the backup back by hand.
+    let restored = project.run(&["run", "--rm", "restore", "latest", "--yes"]);
+    restored.expect_code(0);
+    assert_eq!(project.state(), before);
+
+    project.sandbox.add_migration("009_status", MENDED);
+    let (run, code) = project.up();
+    assert_eq!((run.code, code), (0, 0), "{}", project.logs("migrate"));
+    assert!(project.has_started_the_app());
+}
+
+/// With 20 MB left on the disk that holds both the database and the backups.
+#[test]
+fn killed_in_the_middle_on_a_nearly_full_disk_it_is_recovered_by_the_next_up() {
+    for (name, first_line) in [("kill", ""), ("kill-halfway", "-- no-transaction\n")] {
+        let sandbox = Sandbox::at("008");
+        sandbox.add_users(&[("kept", "ADMIN")]);
+        sandbox.add_migration("009_endless", &format!("{first_line}{ENDLESS}"));
+        let project = Project::new(name, sandbox);
+        project.on_a_small_disk(20 * MB);
+        let size = || fs::metadata(project.sandbox.database()).map_or(0, |file| file.len());
+        let (before, small) = (project.state(), size());
+        project.start_job();
+        wait_until("the migration is in its middle", || {
+            size() > small + 4 * MB && project.records().len() == 1
+        });
+        docker(&["kill", &project.container("migrate")]).expect_code(0);
+        docker(&["wait", &project.container("migrate")]).expect_code(0);
+        assert_eq!(project.ask("migrate", "{{.State.ExitCode}}"), "137");
+        assert!(project.sandbox.archives().is_empty() || !first_line.is_empty());
+
+        for direction in ["up", "down"] {
+            let file = format!("009_endless.{direction}.sql");
+            fs::remove_file(project.sandbox.migrations().join(file)).expect("file");
+        }
+        let (run, code) = project.up();
+        assert_eq!((run.code, code), (0, 0), "{}", project.logs("migrate"));
+        assert!(project.has_started_the_app());
+        project.run(&["stop", "app"]).expect_code(0);
+        project.sandbox.sql("DELETE FROM secrets");
+        project.sandbox.query("PRAGMA journal_mode = delete");
+        assert_eq!(project.state(), before, "{name}");
+    }
+}
+
+#[test]
+fn without_room_for_its_copies_the_job_refuses_and_goes_through_once_there_is_some() {
+    let sandbox = Sandbox::at("003");
+    sandbox.sql("CREATE TABLE filler (content BLOB)");
+    for _ in 0..3 {
+        sandbox.sql("INSERT INTO filler VALUES (zeroblob(16000000))");
+    }
+    let project = Project::new("room", sandbox);
+    project.on_a_small_disk(20 * MB);
+    let before = project.state();
+    let (run, code) = project.up();
+    assert_ne!(run.code, 0);
+    assert_eq!(code, 75, "{}", project.logs("migrate"));
+    assert!(!project.has_started_the_app());
+    assert_eq!(project.state(), before);
+
+    project.enlarge_the_disk();
+    let (run, code) = project.up();
+    assert_eq!((run.code, code), (0, 0), "{}", project.logs("migrate"));
+    assert_eq!(project.sandbox.current(), "008");
+}
+
+#[test]
+fn docker_stop_ends_in_a_rollback_well_inside_the_grace_period() {
+    let sandbox = Sandbox::at("008");
+    sandbox.add_migration("009_endless", ENDLESS);
+    let project = Project::new("stop", sandbox);
+    let before = project.state();
+    project.start_job();
+    wait_until("the migration runs", || project.records().len() == 1);
+    // A twelfth of what the compose file grants; after it the engine kills, and the code is 137.
+    docker(&["stop", "--time", "10", &project.container("migrate")]).expect_code(0);
+    assert_eq!(project.ask("migrate", "{{.State.ExitCode}}"), "143");
+    assert!(
+        project.logs("migrate").contains("equals the snapshot's"),
+        "{}",
+        project.logs("migrate")
+    );
+    assert_eq!(project.state(), before);
+}
+
+/// 300 MB; in the full run 1 GB.
+#[test]
+fn a_large_database_is_migrated_and_restored_in_64_mb_without_a_folder_for_temporary_files() {
+    let rows = if full() { 62_500 } else { 18_750 };
+    let sandbox = Sandbox::at("003");
+    sandbox.sql(&format!(
+        "CREATE TABLE bulk (id INTEGER PRIMARY KEY, name TEXT, content BLOB); \
+         WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows}) \
+         INSERT INTO bulk SELECT i, hex(randomblob(500)), zeroblob(15000) FROM n;"
+    ));
+    sandbox.use_wal();
+    // SQLite sorts what an index is made of in temporary files.
+    sandbox.add_migration("009_index", "CREATE INDEX ix_bulk ON bulk (name);\n");
+    let project = Project::new("large", sandbox);
+    let before = project.state();
+
+    let nowhere = ["run", "--rm", "-e", "SQLITE_TMPDIR=", "migrate"];
+    let run = project.run(&nowhere).expect_code(1);
+    assert!(run.stderr.contains("Set SQLITE_TMPDIR"), "{}", run.stderr);
+    assert_eq!(project.state(), before);
+
+    let (run, code) = project.up();
+    assert_eq!((run.code, code), (0, 0), "{}", project.logs("migrate"));
+    assert_eq!(project.ask("migrate", "{{.State.OOMKilled}}"), "false");
+    assert_eq!(project.sandbox.current(), "009");
+    project.run(&["stop", "app"]).expect_code(0);
+    let restored = project.run(&["run", "--rm", "restore", "latest", "--yes"]);
+    restored.expect_code(0);
+    assert_eq!(project.state(), before);
+}
+
+#[test]
+fn every_tool_of_the_compose_file_works() {
+    let project = Project::new("tools", Sandbox::at("008"));
+    for args in [
+        ["backup"].as_slice(),
+        &["doctor"],
+        &["restore", "latest", "--yes"],
+        &["migrate", "backups", "list"],
+        &["migrate", "plan"],
+        &["migrate", "current"],
+    ] {
+        let run = project.run(&[["run", "--rm"].as_slice(), args].concat());
+        run.expect_code(0);
+    }
+}
+
+#[test]
+fn the_image_is_one_binary_with_migrations_and_no_shell() {
+    let project = Project::new("image", Sandbox::new());
+    let size = docker(&["image", "inspect", "-f", "{{.Size}}", IMAGE]).expect_code(0);
+    let bytes: u64 = size.stdout.trim().parse().expect("bytes");
+    assert!(bytes < 15 * MB, "{bytes}");
+    let shell = docker(&[
+        "run",
+        "--rm",
+        "--network",
+        "none",
+        "--entrypoint",
+        "sh",
+        IMAGE,
+    ]);
+    assert_eq!(shell.code, 127, "{}", shell.stderr);
+
+    let container = docker(&["create", "--network", "none", IMAGE]).expect_code(0);
+    let archive = project.sandbox.path("image.tar");
+    let id = container.stdout.trim();
+    docker(&["export", "-o", text(&archive), id]).expect_code(0);
+    docker(&["rm", id]).expect_code(0);
+    let listing = tool("tar", &["-tf", text(&archive)]);
+    // What an engine puts into every container.
+    let own = [".dockerenv", "dev/", "etc/", "proc/", "sys/"];
+    let files: Vec<&str> = listing
+        .lines()
+        .filter(|name| !own.iter().any(|prefix| name.starts_with(prefix)))
+        .filter(|name| !name.starts_with("migrations/"))
+        .collect();
+    assert_eq!(files, ["backups/", "data/", "safestep"]);
+}
+
+/// The block below "In containers" in the README, line by line, in a clone with nothing else.
+#[test]
+fn the_five_commands_of_the_readme_lead_to_a_migrated_database() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = fs::read_to_string(root.join("README.md")).expect("README.md");
+    let section = readme
+        .split("\n## In containers\n")
+        .nth(1)
+        .expect("section");
+    let commands: Vec<&str> = section
+        .lines()
+        .skip_while(|line| !line.starts_with("    "))
+        .take_while(|line| line.starts_with("    "))
+        .map(str::trim)
+        .collect();
+    assert_eq!(commands.len(), 5, "{commands:?}");
+
+    let project = Project::new("readme", Sandbox::new());
+    let clone = project.sandbox.path("clone");
+    tool("git", &["clone", "--quiet", text(root), text(&clone)]);
+    // One shell, since the first command goes into a folder.
+    let script = commands.join(" && ");
+    let output = Command::new("sh")
+        .args(["-exc", &script])
+        .current_dir(&clone)
+        .env("COMPOSE_PROJECT_NAME", "safestep-test-readme")
+        .stdin(Stdio::null())
+        .output()
+        .expect("a shell");
+    let run = Run::of(&output).expect_code(0);
+    assert!(
+        run.stdout.contains("went from 003 to 008"),
+        "{}",
+        run.stdout
+    );
+    assert!(run.stdout.contains("revision   008"), "{}", run.stdout);
+}
