@@ -25,10 +25,13 @@ use std::process::Command;
 use pods::{Cluster, USER};
 use render::{VARIANTS, documents, folder, of_kind, python, variant, yaml};
 use serde_json::{Value, json};
-use support::{Run, Sandbox, block_on, connect, content, copy_tree, mode_of, text, wait_until};
+use support::{
+    Run, Sandbox, block_on, connect, content, copy_tree, mode_of, query, text, wait_until,
+};
 
 /// Kubernetes of the oldest version that has all that is used here, and of the newest that there is a schema for.
 const OLDEST_AND_NEWEST: [&str; 2] = ["1.29", "1.37"];
+const TENANTS: usize = 12;
 const BROKEN: &str = "CREATE TABLE extra (n INTEGER);\nINSERT INTO nowhere VALUES (1);\n";
 /// Goes on until it is interrupted, long before its last row.
 const ENDLESS: &str = "CREATE TABLE grown (b BLOB);
@@ -598,14 +601,14 @@ fn the_job_migrates_and_a_second_one_finds_nothing_to_do() {
     let mut cluster = Cluster::new("job", Sandbox::at("003"));
     let job = variant("job");
     let ended = cluster.play(&job, &[]);
-    assert_eq!(ended.code, 0, "{}", ended.message);
+    assert_eq!(ended.code, 0, "{}", ended.log);
     assert_eq!(cluster.sandbox.current(), "008");
     let archive = cluster.sandbox.archives().pop().expect("a backup");
     assert_eq!(mode_of(&archive), 0o600);
     assert_eq!(fs::metadata(&archive).unwrap().uid(), USER);
     let before = content(&cluster.sandbox.database());
     let again = cluster.play(&job, &[]);
-    assert_eq!(again.code, 0, "{}", again.message);
+    assert_eq!(again.code, 0, "{}", again.log);
     assert_eq!(content(&cluster.sandbox.database()), before);
 }
 
@@ -617,7 +620,7 @@ fn a_broken_migration_ends_the_job_with_5_its_reason_in_the_pods_status_and_the_
     let before = content(&sandbox.database());
     let mut cluster = Cluster::new("broken", sandbox);
     let ended = cluster.play(&variant("job"), &[]);
-    assert_eq!(ended.code, 5, "{}", ended.message);
+    assert_eq!(ended.code, 5, "{}", ended.log);
     assert_eq!(content(&cluster.sandbox.database()), before);
     for word in [
         "009_broken.up.sql failed at statement 2",
@@ -641,7 +644,7 @@ fn a_locked_database_ends_the_job_with_75_and_the_next_try_succeeds() {
             .await
             .unwrap();
         let ended = cluster.play(&with_setting(&job, "SAFESTEP_LOCK_TIMEOUT", "1s"), &[]);
-        assert_eq!(ended.code, 75, "{}", ended.message);
+        assert_eq!(ended.code, 75, "{}", ended.log);
         assert!(
             ended.message.contains("is in use by others"),
             "{}",
@@ -657,8 +660,8 @@ fn a_locked_database_ends_the_job_with_75_and_the_next_try_succeeds() {
 fn a_wrong_setting_ends_the_job_with_2_and_names_the_variable() {
     let mut cluster = Cluster::new("setting", Sandbox::at("003"));
     let ended = cluster.play(&with_setting(&variant("job"), "SAFESTEP_KEEP", "many"), &[]);
-    assert_eq!(ended.code, 2, "{}", ended.message);
-    assert!(ended.message.contains("SAFESTEP_KEEP"), "{}", ended.message);
+    assert_eq!(ended.code, 2, "{}", ended.log);
+    assert!(ended.message.contains("SAFESTEP_KEEP"), "{}", ended.log);
     assert_eq!(cluster.sandbox.current(), "003");
 }
 
@@ -683,7 +686,7 @@ fn a_pod_that_is_stopped_in_the_middle_of_a_migration_ends_with_143_within_a_qua
     // With a SIGKILL after that time, it would be 137.
     pod.stop(grace / 4);
     let ended = pod.wait();
-    assert_eq!(ended.code, 143, "{}", ended.message);
+    assert_eq!(ended.code, 143, "{}", ended.log);
     assert!(
         ended.message.contains("The database is as it was before"),
         "{}",
@@ -700,7 +703,7 @@ fn the_init_container_migrates_before_the_application_starts() {
     assert!(started, "{}", pod.stderr);
     assert_eq!(pod.wait().code, 0);
     let app = pod.wait_for("app");
-    assert_eq!(app.code, 0, "{}", app.message);
+    assert_eq!(app.code, 0, "{}", app.log);
     drop(pod);
     assert_eq!(cluster.sandbox.current(), "008");
 }
@@ -715,8 +718,8 @@ fn the_application_never_starts_behind_an_init_container_that_failed() {
     let (pod, started) = cluster.start(&variant("init-container"), &[]);
     assert!(!started, "podman started the application all the same");
     let ended = pod.wait();
-    assert_eq!(ended.code, 5, "{}", ended.message);
-    assert!(ended.message.contains("next: "), "{}", ended.message);
+    assert_eq!(ended.code, 5, "{}", ended.log);
+    assert!(ended.message.contains("next: "), "{}", ended.log);
     let app = pod.state("app");
     assert!(app.is_empty() || app.contains("0001-01-01"), "{app}");
     drop(pod);
@@ -727,17 +730,60 @@ fn the_application_never_starts_behind_an_init_container_that_failed() {
 fn the_cron_jobs_pods_back_up_and_look_and_the_restore_job_puts_a_backup_back() {
     let mut cluster = Cluster::new("restore", Sandbox::at("003"));
     let ended = cluster.play(&variant("cron-backup"), &[]);
-    assert_eq!(ended.code, 0, "{}", ended.message);
+    assert_eq!(ended.code, 0, "{}", ended.log);
     assert_eq!(cluster.sandbox.archives().len(), 1);
     let before = content(&cluster.sandbox.database());
     assert_eq!(cluster.play(&variant("job"), &[]).code, 0);
     assert_eq!(cluster.sandbox.current(), "008");
     let seen = cluster.play(&with_base("look"), &[]);
-    assert_eq!(seen.code, 0, "{}", seen.message);
-    assert!(seen.message.contains("003"), "{}", seen.message);
+    assert_eq!(seen.code, 0, "{}", seen.log);
+    assert!(seen.log.contains("003"), "{}", seen.log);
     let back = cluster.play(&with_base("restore"), &[]);
-    assert_eq!(back.code, 0, "{}", back.message);
+    assert_eq!(back.code, 0, "{}", back.log);
     assert_eq!(content(&cluster.sandbox.database()), before);
+}
+
+#[test]
+fn every_index_migrates_its_share_and_one_that_fails_does_not_harm_the_others() {
+    let sandbox = Sandbox::at("003");
+    for tenant in 0..TENANTS {
+        let folder = sandbox.path(&format!("data/tenants/{tenant}"));
+        fs::create_dir_all(&folder).unwrap();
+        fs::copy(sandbox.database(), folder.join("app.db")).unwrap();
+    }
+    let path = |tenant: usize| format!("data/tenants/{tenant}/app.db");
+    fs::write(
+        sandbox.path(&path(0)),
+        "no database at all, and longer than its header is: ".repeat(100),
+    )
+    .unwrap();
+    let broken = fs::read(sandbox.path(&path(0))).unwrap();
+    let mut cluster = Cluster::new("indexed", sandbox);
+    let job = variant("indexed");
+    let indexes = of_kind(&job, "Job")["spec"]["completions"]
+        .as_i64()
+        .unwrap();
+    let mut codes: Vec<i32> = (0..indexes)
+        .map(|index| {
+            let ended = cluster.play(&job, &[("JOB_COMPLETION_INDEX", &index.to_string())]);
+            assert!(
+                ended.code == 0 || ended.log.contains("/data/tenants/0/app.db"),
+                "{}",
+                ended.log
+            );
+            ended.code
+        })
+        .collect();
+    codes.sort_unstable();
+    assert_eq!(codes, [0, 0, 0, 4]);
+    for tenant in 1..TENANTS {
+        let rows = query(
+            &cluster.sandbox.path(&path(tenant)),
+            "SELECT max(version) FROM _sqlx_migrations",
+        );
+        assert_eq!(rows, ["8"], "tenant {tenant}");
+    }
+    assert_eq!(fs::read(cluster.sandbox.path(&path(0))).unwrap(), broken);
 }
 
 #[test]

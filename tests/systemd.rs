@@ -289,7 +289,7 @@ fn cron_mails_what_a_job_said_that_failed_and_nothing_of_one_that_went_well() {
     );
     machine.wait_for(
         "the end of the good one",
-        "/usr/local/bin/safestep current --database /srv/fastflow/data/fastflow.db",
+        "cd /srv/fastflow && /usr/local/bin/safestep current",
         |said| said.contains("008"),
     );
     let mails = machine.mails();

@@ -2,7 +2,7 @@
 //! changed: claims become folders of the host that belong to 1001 (fsGroup), images are those made here.
 
 use std::fs;
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -14,8 +14,6 @@ use super::support::{Sandbox, text};
 
 /// Who runs in the pods.
 pub const USER: u32 = 1001;
-const KEPT_BYTES: usize = 2048;
-const KEPT_LINES: usize = 80;
 
 /// A namespace with one application: its volumes, its image with the migrations, and podman in the place of the kubelet.
 pub struct Cluster {
@@ -94,6 +92,7 @@ impl Cluster {
         let pod = Pod {
             podman: &self.podman,
             name,
+            message: self.message_file(),
             stderr: run.stderr,
         };
         (pod, run.code == 0)
@@ -105,7 +104,15 @@ impl Cluster {
         pod.wait()
     }
 
+    /// What the kubelet gives every container for its last words: an empty file that anybody can write.
+    fn message_file(&self) -> PathBuf {
+        self.sandbox.path("termination-log")
+    }
+
     fn put_in(&self, spec: &mut Value, env: &[(&str, &str)]) {
+        fs::write(self.message_file(), "").expect("the file for the message");
+        fs::set_permissions(self.message_file(), fs::Permissions::from_mode(0o666))
+            .expect("its rights");
         for volume in spec["volumes"].as_array_mut().expect("volumes") {
             let name = volume["name"].as_str().expect("name").to_owned();
             let path = self.sandbox.path(&name);
@@ -113,9 +120,16 @@ impl Cluster {
             chown(&path, Some(USER), Some(USER)).expect("as fsGroup does it");
             *volume = json!({"name": name, "hostPath": {"path": path, "type": "Directory"}});
         }
+        let file =
+            json!({"name": "message", "hostPath": {"path": self.message_file(), "type": "File"}});
+        spec["volumes"].as_array_mut().expect("volumes").push(file);
         for list in ["initContainers", "containers"] {
             for container in spec[list].as_array_mut().into_iter().flatten() {
                 container["image"] = json!(format!("{}:latest", self.image));
+                if let Some(path) = container.get("terminationMessagePath").cloned() {
+                    let mounts = container["volumeMounts"].as_array_mut().expect("mounts");
+                    mounts.push(json!({"name": "message", "mountPath": path}));
+                }
                 if container["name"] == "app" {
                     // In its place the program itself, which looks whether the database is at head.
                     container["args"] = json!([
@@ -151,6 +165,7 @@ impl Drop for Cluster {
 pub struct Pod<'a> {
     podman: &'a Podman,
     name: String,
+    message: PathBuf,
     /// What podman said when it started it.
     pub stderr: String,
 }
@@ -159,7 +174,8 @@ pub struct Pod<'a> {
 #[derive(Debug)]
 pub struct Ended {
     pub code: i32,
-    /// What the kubelet keeps of the log as the termination message.
+    pub log: String,
+    /// What it left for the pod's status.
     pub message: String,
 }
 
@@ -174,12 +190,14 @@ impl Pod<'_> {
     pub fn wait_for(&self, container: &str) -> Ended {
         let name = format!("{}-{container}", self.name);
         let code = self.podman.must(&["wait", &name]);
+        let message = fs::read_to_string(&self.message).expect("the message");
         let log = self.podman.run(&["logs", &name]);
         Ended {
             code: code
                 .parse()
                 .unwrap_or_else(|_| panic!("{code}: {}", self.stderr)),
-            message: kept(&format!("{}{}", log.stdout, log.stderr)),
+            log: format!("{}{}", log.stdout, log.stderr),
+            message,
         }
     }
 
@@ -202,14 +220,6 @@ impl Pod<'_> {
         self.podman
             .must(&["stop", "--time", &seconds.to_string(), &name]);
     }
-}
-
-/// The last 80 lines or 2,048 bytes, whichever is less: `FallbackToLogsOnError`.
-fn kept(log: &str) -> String {
-    let lines: Vec<&str> = log.lines().collect();
-    let tail = lines[lines.len().saturating_sub(KEPT_LINES)..].join("\n");
-    let from = tail.ceil_char_boundary(tail.len().saturating_sub(KEPT_BYTES));
-    tail[from..].to_owned()
 }
 
 /// Gives a folder and all that is in it to the user of the pods.
