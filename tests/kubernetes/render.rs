@@ -23,7 +23,7 @@ pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kubernetes")
 }
 
-/// A Python that has PyYAML and kubernetes-validate.
+/// A Python that has `PyYAML` and kubernetes-validate.
 pub fn python() -> PathBuf {
     named_by("SAFESTEP_KUBERNETES")
 }
