@@ -12,6 +12,7 @@ pub const IMAGE: &str = "safestep:local";
 /// Made by `tests/containers/app-image`.
 pub const APP: &str = "safestep-test-app";
 /// As in the compose file.
+pub const APP_SERVICE: &str = "fastflow-orchestrator";
 pub const USER: &str = "1001:1001";
 
 /// Runs `docker`.
@@ -123,7 +124,9 @@ impl Project {
 
     /// Whether the application was ever started.
     pub fn has_started_the_app(&self) -> bool {
-        !self.ask("app", "{{.State.StartedAt}}").starts_with("0001")
+        !self
+            .ask(APP_SERVICE, "{{.State.StartedAt}}")
+            .starts_with("0001")
     }
 
     pub fn state(&self) -> String {
@@ -135,38 +138,31 @@ impl Project {
         files_ending(&self.sandbox.backups(), ".job.json")
     }
 
-    /// Puts data and backups on one disk of their own with `free` bytes left.
-    pub fn on_a_small_disk(&self, free: u64) {
-        let disk = self.sandbox.path("small");
+    /// Puts the database on a disk of its own. A file system in a file: what is written to a tmpfs counts as memory of
+    /// the container.
+    pub fn on_a_disk_of_its_own(&self) {
+        let [disk, image] = ["small", "small.ext4"].map(|name| self.sandbox.path(name));
         fs::create_dir(&disk).expect("folder");
-        let size = fs::metadata(self.sandbox.database())
-            .expect("database")
-            .len()
-            + free;
-        tool(
-            "mount",
-            &[
-                "-t",
-                "tmpfs",
-                "-o",
-                &format!("size={size}"),
-                "tmpfs",
-                text(&disk),
-            ],
-        );
-        for name in ["data", "backups"] {
-            let folder = self.sandbox.path(name);
-            tool("cp", &["-a", text(&folder), text(&disk)]);
-            fs::remove_dir_all(&folder).expect("the old folder");
-            std::os::unix::fs::symlink(disk.join(name), &folder).expect("link");
-        }
+        let file = fs::File::create(&image).expect("image");
+        file.set_len(512 * 1024 * 1024).expect("size");
+        tool("mkfs.ext4", &["-q", "-m", "0", text(&image)]);
+        tool("mount", &["-o", "loop", text(&image), text(&disk)]);
+        let folder = self.sandbox.path("data");
+        tool("cp", &["-a", text(&folder), text(&disk)]);
+        fs::remove_dir_all(&folder).expect("the old folder");
+        std::os::unix::fs::symlink(disk.join("data"), &folder).expect("link");
     }
 
-    /// Makes the small disk larger.
-    pub fn enlarge_the_disk(&self) {
-        tool(
-            "mount",
-            &["-o", "remount,size=1g", text(&self.sandbox.path("small"))],
-        );
+    /// Somebody fills it up until so many bytes are free.
+    pub fn leave(&self, free: u64) {
+        let disk = self.sandbox.path("small");
+        let stat = rustix::fs::statvfs(&disk).expect("free space");
+        let ballast = (stat.f_bavail * stat.f_frsize - free).to_string();
+        tool("fallocate", &["-l", &ballast, text(&disk.join("ballast"))]);
+    }
+
+    /// Somebody makes room on it.
+    pub fn make_room(&self) {
+        fs::remove_file(self.sandbox.path("small/ballast")).expect("ballast");
     }
 }
