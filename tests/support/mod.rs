@@ -11,6 +11,8 @@
 
 pub mod drill;
 pub mod evidence;
+#[cfg(feature = "containers")]
+pub mod podman;
 #[cfg(all(feature = "strace", target_arch = "x86_64"))]
 pub mod tracer;
 
