@@ -1,5 +1,7 @@
 //! The JSON document. Its schema is `docs/json.md`; `schema_version` changes when a member changes its meaning.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use super::Answer;
@@ -13,19 +15,19 @@ pub(super) fn document(
     error: Option<&Error>,
     exit_code: u8,
 ) -> String {
-    let mut members = Map::new();
-    members.insert("schema_version".into(), json!(SCHEMA_VERSION));
-    members.insert(
+    let mut own = Map::new();
+    own.insert("schema_version".into(), json!(SCHEMA_VERSION));
+    own.insert(
         "tool".into(),
         json!(concat!("safestep ", env!("CARGO_PKG_VERSION"))),
     );
-    members.insert("command".into(), json!(command));
-    if let Some(answer) = answer {
-        members.extend(answer.facts.clone());
-    }
+    own.insert("command".into(), json!(command));
     let word = answer.map_or("failed", |answer| answer.outcome.as_str());
-    conclude(&mut members, word, error, json!(exit_code));
-    let mut text = serde_json::to_string_pretty(&Value::Object(members)).unwrap_or_default();
+    conclude(&mut own, word, error, json!(exit_code));
+    // Not copied: those of many databases are large.
+    let facts = answer.into_iter().flat_map(|answer| &answer.facts);
+    let members: BTreeMap<&String, &Value> = facts.chain(&own).collect();
+    let mut text = serde_json::to_string_pretty(&members).unwrap_or_default();
     text.push('\n');
     text
 }
