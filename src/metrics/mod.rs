@@ -76,13 +76,13 @@ impl Registry {
             self.put(PHASE, labels, *us as f64 / US_PER_SECOND);
         }
         for code in EXIT_CODES {
-            self.count(RUNS, ("exit_code", &code.to_string()), database, 0.0);
+            self.count(RUNS, database, &[("exit_code", &code.to_string())], 0.0);
         }
         let code = job.exit_code.to_string();
-        self.count(RUNS, ("exit_code", &code), database, 1.0);
+        self.count(RUNS, database, &[("exit_code", &code)], 1.0);
         for by in RESTORED_BY {
             let more = f64::from(job.restored_by == Some(by));
-            self.count(RESTORES, ("by", by), database, more);
+            self.count(RESTORES, database, &[("by", by)], more);
         }
         if let Some(revision) = &job.revision {
             self.place(database, revision);
@@ -106,8 +106,8 @@ impl Registry {
     /// A task of a daemon has ended.
     pub fn task_ended(&mut self, database: &str, task: &str, exit_code: u8) {
         let code = exit_code.to_string();
-        let labels = text::labels(database, &[("task", task), ("exit_code", &code)]);
-        self.count(TASK_RUNS, labels);
+        let labels = [("task", task), ("exit_code", code.as_str())];
+        self.count(TASK_RUNS, database, &labels, 1.0);
     }
 
     /// How a daemon stands: whether it is ready, and of each task when it last ended well and when it is started next.
@@ -194,8 +194,8 @@ impl Registry {
         self.samples.insert((family, labels), value);
     }
 
-    fn count(&mut self, family: &'static str, label: (&str, &str), database: &str, more: f64) {
-        let labels = text::labels(database, &[label]);
+    fn count(&mut self, family: &'static str, database: &str, labels: &[(&str, &str)], more: f64) {
+        let labels = text::labels(database, labels);
         *self.samples.entry((family, labels)).or_default() += more;
     }
 
