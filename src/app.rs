@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use clap::Parser;
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::{Cli, Command, Output};
@@ -12,8 +13,10 @@ use crate::config::{self, Config, Given, GivenMany, GivenTimes};
 use crate::error::{Error, Result};
 use crate::job::Context;
 use crate::logging;
+use crate::metrics::Facts;
+use crate::notify::{self, Message};
 use crate::progress::Progress;
-use crate::report;
+use crate::report::{self, Answer};
 use crate::sqlite::Interrupt;
 use crate::storage;
 
@@ -30,7 +33,10 @@ where
         Ok(cli) => cli,
         Err(error) => return usage(&error, stdout, stderr),
     };
-    let (answer, result) = execute(&cli);
+    let Ended {
+        outcome: (answer, result),
+        ready,
+    } = execute(&cli);
     let exit_code = result.as_ref().err().map_or(0, Error::exit_code);
     let error = result.as_ref().err();
     let words = error.map(|error| report::error_text(error, answer.as_ref()));
@@ -40,18 +46,62 @@ where
             let name = command::name(&cli.command);
             stdout.write_all(report::document(name, answer.as_ref(), error, exit_code).as_bytes())
         }
-        Output::Human => stdout.write_all(
-            answer
-                .map_or_else(String::new, |answer| answer.text)
-                .as_bytes(),
-        ),
+        Output::Human => {
+            let text = answer.as_ref().map_or("", |answer| answer.text.as_str());
+            stdout.write_all(text.as_bytes())
+        }
     };
     if let Some(words) = words {
         let _ = stderr.write_all(words.as_bytes());
         leave_note(&words);
     }
     let _ = stdout.flush();
+    match (ready, error) {
+        (Some(ready), _) => tell(&cli, &ready, answer.as_ref(), error),
+        (None, Some(error)) => {
+            for line in tell_of_refusal(&cli, error) {
+                let _ = writeln!(stderr, "warning: {line}");
+            }
+        }
+        (None, None) => {}
+    }
     exit_code
+}
+
+/// Tells those who want to know how the job ended. Whoever started it has the answer already.
+fn tell(cli: &Cli, ready: &Ready, answer: Option<&Answer>, error: Option<&Error>) {
+    let (config, report) = (
+        &ready.config,
+        answer.and_then(|answer| answer.job.as_deref()),
+    );
+    let Some(report) = report.filter(|_| !config.outlets.is_empty()) else {
+        return;
+    };
+    let _span = report.span().entered();
+    let facts = [Facts::gather(&config.settings, report, error)];
+    let message = Message::of_job(command::name(&cli.command), report, error);
+    let telling = notify::tell(&config.outlets, &facts, &message);
+    for line in ready.runtime.block_on(telling) {
+        tracing::warn!("{line}");
+    }
+}
+
+/// As [`tell`], where the configuration is wrong; as far as it says whom to tell.
+fn tell_of_refusal(cli: &Cli, error: &Error) -> Vec<String> {
+    let known = Config::resolve_outlets(&given(cli), &|name| std::env::var(name).ok());
+    let (Some((outlets, database)), true) = (known, command::is_job(&cli.command)) else {
+        return Vec::new();
+    };
+    if outlets.is_empty() {
+        return Vec::new();
+    }
+    let facts = database.map(|path| Facts::of_refusal(&path, error));
+    let database = facts.as_ref().map(Facts::database);
+    let message = Message::of_refusal(command::name(&cli.command), database, error);
+    match runtime() {
+        Ok(runtime) => runtime.block_on(notify::tell(&outlets, facts.as_slice(), &message)),
+        Err(error) => vec![format!("nobody was told: {error}")],
+    }
 }
 
 fn usage(error: &clap::Error, stdout: &mut dyn Write, stderr: &mut dyn Write) -> u8 {
@@ -71,24 +121,48 @@ fn leave_note(words: &str) {
     }
 }
 
-fn execute(cli: &Cli) -> Outcome {
+/// What a command needs to run.
+struct Ready {
+    config: Config,
+    runtime: Runtime,
+}
+
+/// How a command ended; `ready` is missing where it could not begin.
+struct Ended {
+    outcome: Outcome,
+    ready: Option<Ready>,
+}
+
+fn execute(cli: &Cli) -> Ended {
     match prepare(cli) {
-        Ok((config, runtime)) => runtime.block_on(work(cli, &config)),
-        Err(error) => (None, Err(error)),
+        Ok(ready) => Ended {
+            outcome: ready.runtime.block_on(work(cli, &ready.config)),
+            ready: Some(ready),
+        },
+        Err(error) => Ended {
+            outcome: (None, Err(error)),
+            ready: None,
+        },
     }
 }
 
-fn prepare(cli: &Cli) -> Result<(Config, tokio::runtime::Runtime)> {
+fn prepare(cli: &Cli) -> Result<Ready> {
     config::require_text(&|name| std::env::var_os(name))?;
     let config = load(cli)()?;
     logging::start(&config.log_dir, cli.global.verbose);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    Ok(Ready {
+        config,
+        runtime: runtime()?,
+    })
+}
+
+fn runtime() -> Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
         // What takes long is on this thread, on SQLite's own, or on one of its own beside them.
         .worker_threads(1)
         .enable_all()
         .build()
-        .map_err(Error::io("start", Path::new("the runtime")))?;
-    Ok((config, runtime))
+        .map_err(Error::io("start", Path::new("the runtime")))
 }
 
 /// Reads the configuration, as often as it is asked to.
@@ -109,6 +183,8 @@ fn given(cli: &Cli) -> Given {
         verify: global.verify.clone(),
         compression: global.compression.clone(),
         log_dir: global.log_dir.clone(),
+        metrics_file: global.metrics_file.clone(),
+        pushgateway: global.pushgateway.clone(),
         create_if_missing: command::creates(&cli.command),
         daemon: command::given_daemon(&cli.command),
         times: given_times(&cli.command),
@@ -159,6 +235,8 @@ fn log((answer, result): &Outcome) {
     let outcome = answer
         .as_ref()
         .map_or("failed", |answer| answer.outcome.as_str());
+    let report = answer.as_ref().and_then(|answer| answer.job.as_ref());
+    let _span = report.map(|report| report.span().entered());
     match result {
         Ok(())
             if matches!(
@@ -176,7 +254,7 @@ fn log((answer, result): &Outcome) {
         }
         Ok(()) => tracing::info!(outcome, "done"),
         Err(error) => {
-            tracing::error!(target: logging::OUTCOME, outcome, code = error.code(), exit_code = error.exit_code(), "{error}");
+            tracing::error!(target: logging::OUTCOME, outcome, code = error.code(), exit_code = error.exit_code(), "{}", error.discreet());
         }
     }
 }

@@ -53,6 +53,12 @@ pub struct Global {
     /// Folder of the rolling JSON log files [default: <backups>/logs]
     #[arg(long, global = true, value_name = "DIR")]
     pub log_dir: Option<PathBuf>,
+    /// File of Prometheus metrics to bring up to date after a job, for node_exporter's textfile collector
+    #[arg(long, global = true, value_name = "FILE")]
+    pub metrics_file: Option<PathBuf>,
+    /// Pushgateway to send the metrics to after a job, such as http://pushgateway:9091
+    #[arg(long, global = true, value_name = "URL")]
+    pub pushgateway: Option<String>,
     /// Do not ask
     #[arg(short, long, global = true)]
     pub yes: bool,

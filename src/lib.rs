@@ -42,6 +42,7 @@ pub mod fleet;
 // What others hear of it.
 pub mod logging;
 pub mod metrics;
+pub mod notify;
 
 // The jobs at their times.
 pub mod daemon;

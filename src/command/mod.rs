@@ -197,6 +197,19 @@ pub fn limit(command: &Command) -> Option<&Limit> {
     }
 }
 
+/// Whether the verb is a job on the database, of which others are told.
+#[must_use]
+pub fn is_job(command: &Command) -> bool {
+    match command {
+        Command::Run { create, .. } | Command::Upgrade { create, .. } => !create.sql,
+        Command::Downgrade { sql, .. } => !sql,
+        Command::Restore { .. } | Command::Stamp { .. } | Command::Repair | Command::Backup(_) => {
+            true
+        }
+        _ => false,
+    }
+}
+
 /// Whether the verb may make a missing database.
 #[must_use]
 pub fn creates(command: &Command) -> bool {

@@ -38,6 +38,11 @@ pub(super) struct File {
     pub(super) shards: Option<String>,
     #[serde(default)]
     pub(super) daemon: DaemonFile,
+    #[serde(rename = "metrics_file")]
+    pub(super) metrics: Option<PathBuf>,
+    pub(super) pushgateway: Option<String>,
+    pub(super) on_success: Option<String>,
+    pub(super) on_failure: Option<String>,
     /// Its folder, which its paths are relative to.
     #[serde(skip)]
     pub(super) folder: PathBuf,
@@ -67,6 +72,15 @@ fn switch<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<Option<Stri
     Option::<bool>::deserialize(from).map(|switch| switch.map(|switch| switch.to_string()))
 }
 
+/// What is wrong with it, without the line where that is one with a URL, which may hold a token.
+fn words(error: &toml::de::Error) -> String {
+    let words = toml_words(error);
+    if words.contains("://") {
+        return error.message().to_owned();
+    }
+    words
+}
+
 impl File {
     pub(super) fn read(given: &Given, env: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
         let named = given
@@ -81,7 +95,7 @@ impl File {
         let wrong = |message: String| {
             usage(
                 format!("{}: {message}", path.display()),
-                "The keys are database, migrations, backups, lock_timeout, keep, verify, compression, log_dir, window, timezone, wait, deadline, all, jobs, max_failures and shards; those of [daemon] are run, backup, verify, prune, missed and listen.",
+                "The keys are database, migrations, backups, lock_timeout, keep, verify, compression, log_dir, window, timezone, wait, deadline, metrics_file, pushgateway, on_success, on_failure, all, jobs, max_failures and shards; those of [daemon] are run, backup, verify, prune, missed and listen.",
             )
         };
         let bytes = storage::read_bounded(&path, LIMIT_BYTES).map_err(|error| {
@@ -91,9 +105,14 @@ impl File {
             )
         })?;
         let text = String::from_utf8(bytes).map_err(|_| wrong("is not UTF-8".into()))?;
-        let mut file: Self = toml::from_str(&text).map_err(|error| wrong(toml_words(&error)))?;
+        let mut file: Self = toml::from_str(&text).map_err(|error| wrong(words(&error)))?;
         let folder = storage::folder_of(&path);
-        for entry in [&mut file.migrations, &mut file.backups, &mut file.log_dir] {
+        for entry in [
+            &mut file.migrations,
+            &mut file.backups,
+            &mut file.log_dir,
+            &mut file.metrics,
+        ] {
             *entry = entry.take().map(|path| folder.join(path));
         }
         file.folder = folder;

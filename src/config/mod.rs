@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::fleet::Fleet;
 use crate::job::Settings;
+use crate::notify::Outlets;
 use crate::storage;
 
 pub use daemon::{DaemonConfig, GivenDaemon};
@@ -28,7 +29,7 @@ const DEFAULT_DATABASE: &str = "data/fastflow.db";
 const DEFAULT_MIGRATIONS: &str = "migrations";
 const DEFAULT_BACKUPS: &str = "backups";
 /// The environment variables that are read.
-const VARIABLES: [&str; 27] = [
+const VARIABLES: [&str; 31] = [
     "SAFESTEP_DATABASE",
     "SAFESTEP_MIGRATIONS",
     "SAFESTEP_BACKUPS",
@@ -37,6 +38,10 @@ const VARIABLES: [&str; 27] = [
     "SAFESTEP_VERIFY",
     "SAFESTEP_COMPRESSION",
     "SAFESTEP_LOG_DIR",
+    "SAFESTEP_METRICS_FILE",
+    "SAFESTEP_PUSHGATEWAY",
+    "SAFESTEP_ON_SUCCESS",
+    "SAFESTEP_ON_FAILURE",
     "SAFESTEP_CONFIG",
     "SAFESTEP_DAEMON_RUN",
     "SAFESTEP_DAEMON_BACKUP",
@@ -79,6 +84,10 @@ pub struct Given {
     pub compression: Option<String>,
     /// `--log-dir`
     pub log_dir: Option<PathBuf>,
+    /// `--metrics-file`
+    pub metrics_file: Option<PathBuf>,
+    /// `--pushgateway`: an URL.
+    pub pushgateway: Option<String>,
     /// `--create-if-missing`
     pub create_if_missing: bool,
     /// When a migration may run, and for how long.
@@ -100,6 +109,8 @@ pub struct Config {
     pub daemon: Option<DaemonConfig>,
     /// Where the rolling log files go.
     pub log_dir: PathBuf,
+    /// Who is told how a job ended.
+    pub outlets: Outlets,
 }
 
 impl Config {
@@ -163,7 +174,24 @@ impl Config {
             fleet,
             daemon,
             log_dir,
+            outlets: outlets(given, &source)?,
         })
+    }
+
+    /// What of a configuration that is wrong elsewhere can still be understood: whom to tell, and of which database.
+    #[must_use]
+    pub fn resolve_outlets(
+        given: &Given,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Option<(Outlets, Option<PathBuf>)> {
+        let env = |name: &str| env(name).filter(|value| !value.is_empty());
+        let file = File::read(given, &env).ok()?;
+        let source = Source {
+            env: &env,
+            file: &file,
+        };
+        let path = database(given, &source).and_then(|path| storage::absolute(&path));
+        Some((outlets(given, &source).ok()?, path.ok()))
     }
 }
 
@@ -184,6 +212,27 @@ fn usage(message: impl Into<String>, hint: &str) -> Error {
         message: message.into(),
         hint: hint.to_owned(),
     }
+}
+
+fn outlets(given: &Given, source: &Source<'_>) -> Result<Outlets> {
+    let file = source.file;
+    let endpoint = |given: Option<&str>, flag: &str, file: &Option<String>| {
+        values::endpoint(source.text(given, flag, file.as_deref()))
+    };
+    Ok(Outlets {
+        metrics_file: source.path(
+            given.metrics_file.as_deref(),
+            "SAFESTEP_METRICS_FILE",
+            file.metrics.as_deref(),
+        ),
+        pushgateway: endpoint(
+            given.pushgateway.as_deref(),
+            "pushgateway",
+            &file.pushgateway,
+        )?,
+        on_success: endpoint(None, "on-success", &file.on_success)?,
+        on_failure: endpoint(None, "on-failure", &file.on_failure)?,
+    })
 }
 
 fn database(given: &Given, source: &Source<'_>) -> Result<PathBuf> {

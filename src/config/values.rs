@@ -6,6 +6,7 @@ use super::Value;
 use crate::archive::Compression;
 use crate::clock::parse_duration;
 use crate::error::Result;
+use crate::notify::Endpoint;
 use crate::sqlite::Depth;
 
 const DEFAULT_LOCK_TIMEOUT: Duration = Duration::from_secs(30);
@@ -60,6 +61,19 @@ pub(super) fn compression(value: Option<Value>) -> Result<Compression> {
         value.wrong(
             message,
             "Set the compression to gzip, zstd or none; a level may follow, as in --compression zstd:9.",
+        )
+    })
+}
+
+/// The value is not repeated: it may hold a token.
+pub(super) fn endpoint(value: Option<Value>) -> Result<Option<Endpoint>> {
+    let Some(value) = value else {
+        return Ok(None);
+    };
+    Endpoint::parse(&value.text).map(Some).map_err(|message| {
+        value.wrong(
+            message,
+            "Give the whole address, for example http://pushgateway:9091.",
         )
     })
 }

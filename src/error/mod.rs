@@ -4,6 +4,7 @@
 
 mod advice;
 mod code;
+mod discreet;
 mod message;
 mod place;
 mod sqlite;

@@ -1,5 +1,7 @@
 //! What there is to say after a job: from its report, the backups folder and the migration files.
 
+use std::path::Path;
+
 use crate::catalog::{Catalog, Purpose};
 use crate::clock::Stamp;
 use crate::error::{Error, Result};
@@ -72,6 +74,26 @@ impl Facts {
             database_bytes: database_bytes(settings),
             holds_backup: report.backup.is_some(),
             backups: seen("the backups folder", Backups::look(settings)),
+        }
+    }
+
+    /// Of a command that did not get as far as to a job, since its configuration is wrong.
+    #[must_use]
+    pub fn of_refusal(database: &Path, error: &Error) -> Self {
+        Self {
+            database: database.display().to_string(),
+            ended_at: Stamp::now().unix_seconds(),
+            exit_code: error.exit_code(),
+            outcome: "failed",
+            error: error.code(),
+            elapsed_ms: 0,
+            blocked_ms: 0,
+            phases: Vec::new(),
+            restored_by: None,
+            revision: None,
+            database_bytes: None,
+            holds_backup: false,
+            backups: None,
         }
     }
 

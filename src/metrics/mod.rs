@@ -209,3 +209,138 @@ fn is_of(key: &Key, own: &str) -> bool {
     let rest = key.1.strip_prefix(own);
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(','))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DATABASE: &str = "/data/app.db";
+
+    fn job(ended_at: u64, exit_code: u8) -> Facts {
+        Facts {
+            database: DATABASE.into(),
+            ended_at,
+            exit_code,
+            outcome: "migrated",
+            error: "",
+            elapsed_ms: 1500,
+            blocked_ms: 20,
+            phases: vec![("migrate", true, 12)],
+            restored_by: None,
+            revision: None,
+            database_bytes: Some(4096),
+            holds_backup: false,
+            backups: None,
+        }
+    }
+
+    fn value(registry: &Registry, family: &'static str) -> Option<f64> {
+        let key = (family, text::labels(DATABASE, &[]));
+        registry.samples.get(&key).copied()
+    }
+
+    #[test]
+    fn what_a_failed_job_did_not_see_stays_and_what_it_is_not_sure_of_goes() {
+        let mut registry = Registry::default();
+        let at = Revision {
+            number: Some(8.0),
+            pending: Some(0),
+            ..Revision::default()
+        };
+        registry.record(&Facts {
+            revision: Some(at),
+            ..job(100, 0)
+        });
+        registry.record(&job(200, 75));
+        assert_eq!(value(&registry, REVISION), Some(8.0));
+        assert_eq!(value(&registry, SUCCESS_AT), Some(100.0));
+        assert_eq!(value(&registry, RUN_AT), Some(200.0));
+        registry.record(&Facts {
+            revision: Some(Revision::default()),
+            ..job(300, 6)
+        });
+        assert!(value(&registry, REVISION).is_some_and(f64::is_nan));
+        assert!(
+            registry
+                .render()
+                .contains("\nsafestep_pending_migrations{database=\"/data/app.db\"} NaN\n")
+        );
+        assert_eq!(value(&registry, OPERATOR), Some(1.0));
+        registry.record(&job(400, 75));
+        assert_eq!(value(&registry, OPERATOR), Some(1.0));
+        registry.record(&job(500, 0));
+        assert_eq!(value(&registry, OPERATOR), Some(0.0));
+    }
+
+    #[test]
+    fn counters_and_all_else_come_back_from_what_was_written() {
+        let mut registry = Registry::default();
+        registry.record(&job(100, 5));
+        registry.verified(DATABASE, Stamp::now());
+        let mut again = Registry::parse(&registry.render()).expect("our own text");
+        assert_eq!(again.render(), registry.render());
+        again.record(&job(200, 5));
+        let line = "safestep_runs_total{database=\"/data/app.db\",exit_code=\"5\"} 2\n";
+        assert!(again.render().contains(line), "{}", again.render());
+        assert!(!again.render_one(DATABASE, false).contains("_total"));
+        assert_eq!(again.render_one("/data/app", true).lines().count(), 3);
+    }
+
+    #[test]
+    fn a_backup_is_as_old_as_the_last_look_that_found_it_to_hold_the_content() {
+        let folder = |made| {
+            Some(Backups {
+                count: 1,
+                folder_bytes: 10,
+                newest: Some((made, 10)),
+            })
+        };
+        let mut registry = Registry::default();
+        registry.record(&Facts {
+            backups: folder(100),
+            holds_backup: true,
+            ..job(105, 0)
+        });
+        registry.record(&Facts {
+            backups: folder(100),
+            holds_backup: true,
+            ..job(900, 0)
+        });
+        registry.record(&Facts {
+            backups: folder(100),
+            ..job(950, 0)
+        });
+        assert_eq!(value(&registry, BACKUP_AT), Some(900.0));
+        assert_eq!(value(&registry, BACKUP_MADE_AT), Some(100.0));
+        registry.record(&Facts {
+            backups: folder(50),
+            ..job(990, 0)
+        });
+        assert_eq!(value(&registry, BACKUP_AT), Some(50.0));
+        registry.record(&Facts {
+            backups: Some(Backups::default()),
+            ..job(999, 0)
+        });
+        assert_eq!(value(&registry, BACKUP_AT), None);
+    }
+
+    #[test]
+    fn every_metric_has_a_good_name_and_says_what_it_is() {
+        for family in &FAMILIES {
+            let name = family.name;
+            assert!(
+                name.starts_with("safestep_") && family.help.ends_with('.'),
+                "{name}"
+            );
+            assert_eq!(
+                name.ends_with("_total"),
+                family.kind == Kind::Counter,
+                "{name}"
+            );
+            assert_eq!(
+                FAMILIES.iter().filter(|other| other.name == name).count(),
+                1
+            );
+        }
+    }
+}

@@ -88,9 +88,11 @@ impl Progress {
             return;
         }
         let (shared, outlet, every) = (self.shared.clone(), self.outlet.clone(), self.every);
+        // Its lines are of the same job.
+        let job = tracing::Span::current();
         let started = std::thread::Builder::new()
             .name("progress".into())
-            .spawn(move || shared.tell(&outlet, every));
+            .spawn(move || job.in_scope(|| shared.tell(&outlet, every)));
         match started {
             Ok(thread) => *teller = Some(thread),
             Err(error) => tracing::warn!("progress will not be shown: {error}"),

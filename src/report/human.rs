@@ -172,6 +172,13 @@ pub(super) fn error(error: &Error, answer: Option<&Answer>) -> String {
     if let Some(path) = fact(answer, "backup", "path") {
         let _ = writeln!(text, "backup: {path}");
     }
+    // What is wrong is not all in the message: this is what its log lines are found by.
+    if let (1 | 6, Some(job)) = (
+        error.exit_code(),
+        answer.and_then(|answer| answer.job.as_ref()),
+    ) {
+        let _ = writeln!(text, "job: {}", job.job);
+    }
     let _ = writeln!(text, "next: {}", error.hint());
     printable(&text)
 }

@@ -25,6 +25,8 @@ pub struct Answer {
     pub facts: Map<String, Value>,
     /// For people.
     pub text: String,
+    /// Of a job: what it did, for whoever else is told.
+    pub job: Option<Box<job::Report>>,
 }
 
 impl Answer {
@@ -39,6 +41,7 @@ impl Answer {
             outcome: outcome.to_owned(),
             facts,
             text,
+            job: None,
         }
     }
 
@@ -46,7 +49,10 @@ impl Answer {
     #[must_use]
     pub fn of_job(report: &job::Report, failed: bool, verbose: bool) -> Self {
         let text = human::job(report, failed, verbose);
-        Self::new(report.outcome, report, text)
+        Self {
+            job: Some(Box::new(report.clone())),
+            ..Self::new(report.outcome, report, text)
+        }
     }
 }
 
@@ -58,6 +64,7 @@ impl Answer {
             outcome: summary.outcome().to_owned(),
             facts: fleet::facts(summary),
             text: fleet::text(summary, verbose),
+            job: None,
         }
     }
 }

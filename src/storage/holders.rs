@@ -67,13 +67,42 @@ fn has_open(pid: u32, files: &BTreeSet<Identity>) -> bool {
 
 fn command_of(pid: u32) -> String {
     let raw = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let text = String::from_utf8_lossy(&raw).replace('\0', " ");
+    let raw = String::from_utf8_lossy(&raw);
+    let text = without_secrets(raw.split('\0'));
     let text = text.trim();
     match text.char_indices().nth(COMMAND_LIMIT) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None if text.is_empty() => "unknown command".into(),
         None => text.to_owned(),
     }
+}
+
+/// A command line is told to people and logs: the process is known by its program, not by the password that it was given.
+fn without_secrets<'a>(arguments: impl Iterator<Item = &'a str>) -> String {
+    let mut hide_next = false;
+    let mut words = Vec::new();
+    for argument in arguments {
+        let hide = std::mem::replace(&mut hide_next, is_secret_flag(argument));
+        words.push(
+            match (argument.split_once("://"), argument.split_once('=')) {
+                _ if hide => "…".to_owned(),
+                (Some((before, _)), _) => format!("{before}://…"),
+                (None, Some((name, _))) if is_secret(name) => format!("{name}=…"),
+                _ => argument.to_owned(),
+            },
+        );
+    }
+    words.join(" ")
+}
+
+fn is_secret_flag(argument: &str) -> bool {
+    argument.starts_with('-') && !argument.contains('=') && is_secret(argument)
+}
+
+fn is_secret(name: &str) -> bool {
+    const WORDS: [&str; 6] = ["pass", "secret", "token", "key", "auth", "credential"];
+    let name = name.to_ascii_lowercase();
+    WORDS.iter().any(|word| name.contains(word))
 }
 
 /// Pids with a POSIX write lock on one of the files: `1: POSIX ADVISORY WRITE 4711 fe:01:1234 120 120`.
@@ -90,4 +119,24 @@ fn lock_holders(files: &BTreeSet<Identity>) -> BTreeSet<u32> {
             (write && inodes.contains(&inode)).then_some(pid)
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_line_is_told_without_the_secrets_in_it() {
+        for (line, told) in [
+            ("python3 hold.py 4", "python3 hold.py 4"),
+            ("app --api-key hush --port 80", "app --api-key … --port 80"),
+            (
+                "app --DB_PASSWORD=hush --name=n",
+                "app --DB_PASSWORD=… --name=n",
+            ),
+            ("app --dsn=https://u:hush@h/?t=hush", "app --dsn=https://…"),
+        ] {
+            assert_eq!(without_secrets(line.split(' ')), told);
+        }
+    }
 }
