@@ -135,9 +135,10 @@ impl Executor for Jobs {
 
     async fn reload(&mut self) -> Result<(Schedule, State)> {
         let setup = (self.load)()?;
-        let lock = match lock_path(&setup.settings) == self.lock.0 {
-            true => None,
-            false => Some(acquire(&setup.settings, &self.interrupt).await?),
+        let lock = if lock_path(&setup.settings) == self.lock.0 {
+            None
+        } else {
+            Some(acquire(&setup.settings, &self.interrupt).await?)
         };
         let wanted = self.server.as_ref().map(Server::wanted);
         if wanted != setup.listen {
