@@ -184,9 +184,10 @@ pub(super) async fn prune(context: Context<'_>, dry_run: bool) -> Outcome {
 }
 
 fn pruned(report: &Pruning) -> String {
-    let word = match report.dry_run {
-        true => "would go",
-        false => "removed",
+    let word = if report.dry_run {
+        "would go"
+    } else {
+        "removed"
     };
     let line = |judged: &Judged, words: String| {
         vec![

@@ -53,6 +53,7 @@ fn setup(config: Config) -> Result<Setup> {
     settings.times.wait = false;
     Ok(Setup {
         settings,
+        outlets: config.outlets,
         schedule: daemon.schedule,
         listen: daemon.listen,
     })

@@ -79,7 +79,7 @@ pub(super) fn daemon(
             zone,
             missed: missed(of(&wanted.missed, "missed", &file.missed))?,
         },
-        listen: listen(of(&wanted.listen, "listen", &file.listen))?,
+        listen: listen(of(&wanted.listen, "listen", &file.listen).as_ref())?,
     }))
 }
 
@@ -93,7 +93,7 @@ fn times_of(task: Task, value: &Value, zone: Zone, window: Option<&Window>) -> R
         });
     }
     Cron::parse(&value.text, zone)
-        .map(Times::Cron)
+        .map(|cron| Times::Cron(Box::new(cron)))
         .map_err(|message| {
             let hint = if task == Task::Run {
                 "Set a cron expression, or \"window\" for the opening of the window."
@@ -119,17 +119,15 @@ fn missed(value: Option<Value>) -> Result<Missed> {
 }
 
 /// A port of another machine's reach has to be written out.
-fn listen(value: Option<Value>) -> Result<Option<SocketAddr>> {
-    let text = value
-        .as_ref()
-        .map_or(DEFAULT_LISTEN, |value| value.text.trim());
+fn listen(value: Option<&Value>) -> Result<Option<SocketAddr>> {
+    let text = value.map_or(DEFAULT_LISTEN, |value| value.text.trim());
     if matches!(text, "" | "none") {
         return Ok(None);
     }
     text.parse().map(Some).map_err(|_| {
         let message = format!("'{text}' is no address to listen on");
         let hint = "Give address and port, such as 127.0.0.1:9187 or 0.0.0.0:9187; \"\" or none for nowhere.";
-        match &value {
+        match value {
             Some(value) => value.wrong(message, hint),
             None => usage(message, hint),
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tracing::Instrument;
 
 use super::planner::PATIENCE;
 use super::{Ended, Executor, Schedule, Server, State, Status, Task};
@@ -16,6 +17,7 @@ use crate::job::{self, Chosen, Context, Goal, Pruning, Report, Settings, Verific
 use crate::logging;
 use crate::metrics::Facts;
 use crate::monitor::{Monitor, Silent};
+use crate::notify::{self, Message, Outlets};
 use crate::sqlite::Interrupt;
 use crate::storage::JobLock;
 
@@ -27,6 +29,8 @@ const LOOK_LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 pub struct Setup {
     /// For the jobs.
     pub settings: Settings,
+    /// Who is told how a job ended.
+    pub outlets: Outlets,
     /// What is due when.
     pub schedule: Schedule,
     /// Where the daemon is asked how it is; `None` for nowhere.
@@ -45,6 +49,7 @@ pub struct Jobs {
     status: Arc<Status>,
     interrupt: Interrupt,
     settings: Settings,
+    outlets: Outlets,
     server: Option<Server>,
     /// Held while the daemon lives; the file's path tells whether another configuration needs another one.
     lock: (PathBuf, JobLock),
@@ -72,6 +77,7 @@ impl Jobs {
             status,
             interrupt,
             settings: setup.settings,
+            outlets: setup.outlets,
             server,
             lock,
         };
@@ -82,7 +88,8 @@ impl Jobs {
 impl Executor for Jobs {
     async fn execute(&mut self, task: Task, interrupt: &Interrupt) -> Ended {
         let (settings, watch) = (self.settings.clone(), self.watch.clone());
-        let (status, interrupt) = (self.status.clone(), interrupt.clone());
+        let (outlets, status) = (self.outlets.clone(), self.status.clone());
+        let interrupt = interrupt.clone();
         let handle = Handle::current();
         let work = tokio::task::spawn_blocking(move || {
             let monitor = watch();
@@ -91,7 +98,12 @@ impl Executor for Jobs {
                 interrupt: &interrupt,
                 monitor: monitor.as_ref(),
             };
-            handle.block_on(perform(context, task, &status))
+            let desk = Desk {
+                context,
+                outlets: &outlets,
+                status: &status,
+            };
+            handle.block_on(desk.perform(task))
         });
         work.await.unwrap_or_else(|panic| Ended {
             exit_code: 1,
@@ -114,7 +126,7 @@ impl Executor for Jobs {
             handle.block_on(job::at_head(context))
         });
         match work.await {
-            Ok(looked) => looked.map_err(|error| error.to_string()),
+            Ok(looked) => looked.map_err(|error| error.discreet()),
             Err(panic) => Err(format!(
                 "the thread that looked at the database died: {panic}"
             )),
@@ -123,9 +135,10 @@ impl Executor for Jobs {
 
     async fn reload(&mut self) -> Result<(Schedule, State)> {
         let setup = (self.load)()?;
-        let lock = match lock_path(&setup.settings) == self.lock.0 {
-            true => None,
-            false => Some(acquire(&setup.settings, &self.interrupt).await?),
+        let lock = if lock_path(&setup.settings) == self.lock.0 {
+            None
+        } else {
+            Some(acquire(&setup.settings, &self.interrupt).await?)
         };
         let wanted = self.server.as_ref().map(Server::wanted);
         if wanted != setup.listen {
@@ -136,7 +149,7 @@ impl Executor for Jobs {
         }
         let state = read_state(&setup.settings);
         self.status.serve(&setup.settings.database);
-        self.settings = setup.settings;
+        (self.settings, self.outlets) = (setup.settings, setup.outlets);
         Ok((setup.schedule, state))
     }
 }
@@ -188,45 +201,85 @@ fn read_state(settings: &Settings) -> State {
     state
 }
 
-async fn perform(context: Context<'_>, task: Task, status: &Status) -> Ended {
-    match task {
-        Task::Run => {
-            context.start_deadline();
-            let mut report = Report::default();
-            let done = job::migrate(context, &Goal::head(), &mut report).await;
-            counted(context, status, &report, done)
-        }
-        Task::Backup => {
-            let mut report = Report::default();
-            let done = job::backup(context, &mut report).await;
-            counted(context, status, &report, done)
-        }
-        Task::Verify => {
-            let mut report = Verification::default();
-            let done = job::verify(context, &Chosen::All, &mut report).await;
-            if done.is_ok() {
-                let database = context.settings.database.display().to_string();
-                status.count(|registry| registry.verified(&database, Stamp::now()));
+/// What a job is done with.
+struct Desk<'d> {
+    context: Context<'d>,
+    outlets: &'d Outlets,
+    status: &'d Status,
+}
+
+impl Desk<'_> {
+    async fn perform(&self, task: Task) -> Ended {
+        match task {
+            Task::Run => {
+                self.context.start_deadline();
+                let mut report = Report::default();
+                let done = job::migrate(self.context, &Goal::head(), &mut report).await;
+                self.job(task, &report, done).await
             }
-            let count = report.checked.len();
-            ended(&format!("verified, backups: {count}"), done)
+            Task::Backup => {
+                let mut report = Report::default();
+                let done = job::backup(self.context, &mut report).await;
+                self.job(task, &report, done).await
+            }
+            Task::Verify => {
+                let mut report = Verification::default();
+                let done = job::verify(self.context, &Chosen::All, &mut report).await;
+                if done.is_ok() {
+                    let database = self.database();
+                    self.status
+                        .count(|registry| registry.verified(&database, Stamp::now()));
+                }
+                let words = format!("verified, backups: {}", report.checked.len());
+                self.chore("backups verify", &words, done).await
+            }
+            Task::Prune => {
+                let mut report = Pruning::default();
+                let done = job::prune(self.context, false, &mut report).await;
+                let (gone, kept) = (report.removed.len(), report.kept.len());
+                let words = format!("pruned, removed: {gone}, kept: {kept}");
+                self.chore("backups prune", &words, done).await
+            }
         }
-        Task::Prune => {
-            let mut report = Pruning::default();
-            let done = job::prune(context, false, &mut report).await;
-            let (gone, kept) = (report.removed.len(), report.kept.len());
-            ended(&format!("pruned, removed: {gone}, kept: {kept}"), done)
+    }
+
+    fn database(&self) -> String {
+        self.context.settings.database.display().to_string()
+    }
+
+    /// Counts what changes or copies the database, and tells of it as the command does.
+    async fn job(&self, task: Task, report: &Report, done: Result<()>) -> Ended {
+        let error = done.as_ref().err();
+        let facts = Facts::gather(self.context.settings, report, error);
+        self.status.count(|registry| registry.record(&facts));
+        let message = Message::of_job(task.name(), report, error);
+        self.tell(&[facts], &message)
+            .instrument(report.span())
+            .await;
+        ended(report.outcome, &done)
+    }
+
+    /// What only looks after the backups is told of where it fails.
+    async fn chore(&self, command: &'static str, words: &str, done: Result<()>) -> Ended {
+        if let Err(error) = &done {
+            let message = Message::of_refusal(command, Some(&self.database()), error);
+            self.tell(&[], &message).await;
+        }
+        ended(words, &done)
+    }
+
+    async fn tell(&self, facts: &[Facts], message: &Message) {
+        if self.outlets.is_empty() {
+            return;
+        }
+        for line in notify::tell(self.outlets, facts, message).await {
+            tracing::warn!("{line}");
         }
     }
 }
 
-fn counted(context: Context<'_>, status: &Status, report: &Report, done: Result<()>) -> Ended {
-    let facts = Facts::gather(context.settings, report, done.as_ref().err());
-    status.count(|registry| registry.record(&facts));
-    ended(report.outcome, done)
-}
-
-fn ended(words: &str, done: Result<()>) -> Ended {
+/// In words that may go into logs: the command itself says more.
+fn ended(words: &str, done: &Result<()>) -> Ended {
     match done {
         Ok(()) => Ended {
             exit_code: 0,
@@ -234,7 +287,7 @@ fn ended(words: &str, done: Result<()>) -> Ended {
         },
         Err(error) => Ended {
             exit_code: error.exit_code(),
-            words: format!("{error}. {}", error.hint()),
+            words: format!("{}. {}", error.discreet(), error.hint()),
         },
     }
 }

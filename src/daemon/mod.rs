@@ -70,7 +70,7 @@ impl fmt::Display for Task {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Times {
     /// At the times of an expression.
-    Cron(Cron),
+    Cron(Box<Cron>),
     /// When a window opens.
     Opening(Window),
 }

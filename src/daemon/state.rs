@@ -87,8 +87,8 @@ impl State {
     #[must_use]
     pub fn from_the_future(&self, limit: Stamp) -> Vec<&str> {
         let known = self.text.tasks.iter();
-        let ahead =
-            known.filter(|(_, known)| moment(&known.settled_to).is_some_and(|at| at > limit));
+        let ahead = known
+            .filter(|(_, known)| moment(known.settled_to.as_ref()).is_some_and(|at| at > limit));
         ahead.map(|(task, _)| task.as_str()).collect()
     }
 
@@ -96,13 +96,13 @@ impl State {
     #[must_use]
     pub fn since(&self, task: Task, limit: Stamp) -> Option<Stamp> {
         let known = self.text.tasks.get(task.name())?;
-        moment(&known.settled_to).filter(|at| *at <= limit)
+        moment(known.settled_to.as_ref()).filter(|at| *at <= limit)
     }
 
     /// When a task last ended well.
     #[must_use]
     pub fn last_success(&self, task: Task) -> Option<Stamp> {
-        moment(&self.text.tasks.get(task.name())?.last_success)
+        moment(self.text.tasks.get(task.name())?.last_success.as_ref())
     }
 
     /// Takes down how far a task is, durably. `success` is when it ended well, where it did.
@@ -121,8 +121,8 @@ impl State {
     }
 }
 
-fn moment(text: &Option<String>) -> Option<Stamp> {
-    Stamp::parse(text.as_deref()?)
+fn moment(text: Option<&String>) -> Option<Stamp> {
+    Stamp::parse(text?)
 }
 
 fn stem(database: &Path) -> String {

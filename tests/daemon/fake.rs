@@ -24,7 +24,9 @@ pub(crate) fn berlin() -> Zone {
 }
 
 pub(crate) fn cron(text: &str) -> Times {
-    Times::Cron(Cron::parse(text, berlin()).expect("an expression"))
+    Times::Cron(Box::new(
+        Cron::parse(text, berlin()).expect("an expression"),
+    ))
 }
 
 pub(crate) fn window(text: &str) -> Window {

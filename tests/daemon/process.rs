@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use crate::support::{Run, Sandbox, send};
 
 /// Long enough for the slowest machine; nothing waits for it that goes well.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Until it is so.
 #[track_caller]

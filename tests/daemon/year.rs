@@ -384,7 +384,7 @@ fn a_state_that_is_damaged_or_of_the_future_counts_as_never() {
     let file = world.state_file();
     let good = std::fs::read_to_string(&file).unwrap();
     for bad in [
-        "".to_owned(),
+        String::new(),
         "{".to_owned(),
         good.replace("2026", "2099"),
         good.replace("2026", "year"),
