@@ -382,8 +382,24 @@ fn the_advice_for_a_failure_names_its_database() {
     );
     let log = files_ending(&tenants.sandbox.path("backups/logs"), ".jsonl").remove(0);
     let log = fs::read_to_string(log).unwrap();
-    let of_it = |line: &&str| line.contains("\"database\":\"tenants/t0001/app.db\"");
+    let of_it = |line: &&str| line.contains(&format!("\"database\":\"{}\"", text(&path)));
     assert_eq!(log.lines().filter(of_it).count(), 1, "{log}");
+}
+
+#[test]
+fn the_log_of_many_databases_says_nothing_of_what_they_hold() {
+    let tenants = Tenants::new(2);
+    support::query(
+        &tenants.path("t0001"),
+        "UPDATE users SET role = 'marker4711'",
+    );
+    let (code, document) = tenants.run(&["run"]);
+    assert_eq!(code, 5, "{document:#}");
+    assert!(document.to_string().contains("marker4711"), "{document:#}");
+    let log = files_ending(&tenants.sandbox.path("backups/logs"), ".jsonl").remove(0);
+    let log = fs::read_to_string(log).unwrap();
+    assert!(log.contains("unknown_enum_values"), "{log}");
+    assert!(!log.contains("marker4711"), "{log}");
 }
 
 #[test]

@@ -10,7 +10,10 @@ impl Error {
         match self {
             Self::UnknownEnumValues { problems }
             | Self::VerificationFailed { problems }
-            | Self::WouldFail { problems } => headline(self, problems),
+            | Self::WouldFail { problems }
+            | Self::SomeFailed {
+                failed: problems, ..
+            } => headline(self, problems),
             Self::MigrationFailed(failure) => {
                 let cause = if failure.raised {
                     "it refused, in words of its own".to_owned()
