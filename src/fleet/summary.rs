@@ -1,7 +1,5 @@
 //! What became of all of them, and the exit code of the whole.
 
-use std::path::Path;
-
 use super::{Done, Shard};
 use crate::error::{Error, Problem};
 
@@ -54,33 +52,13 @@ impl Done {
     #[must_use]
     pub fn way_back(&self) -> Option<String> {
         let id = &self.report.backup.as_ref()?.id;
-        Some(format!("safestep restore {id}{}", self.flags()))
+        Some(format!("safestep restore {id}{}", self.member.settings.flags()))
     }
 
     /// What to do next, with commands that mean this database.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
-        let hint = self.error()?.hint();
-        let flags = self.flags();
-        // What stands in backticks is code, and every second piece is between two of them.
-        let pieces = hint.split('`').enumerate().map(|(number, piece)| {
-            if number % 2 == 1 && piece.starts_with("safestep ") {
-                format!("{piece}{flags}")
-            } else {
-                piece.to_owned()
-            }
-        });
-        Some(pieces.collect::<Vec<_>>().join("`"))
-    }
-
-    fn flags(&self) -> String {
-        let settings = &self.member.settings;
-        let quoted = |path: &Path| quote(&path.display().to_string());
-        format!(
-            " --database {} --backups {}",
-            quoted(&settings.database),
-            quoted(&settings.backups)
-        )
+        Some(self.error()?.hint_for(&self.member.settings.flags()))
     }
 }
 
@@ -165,16 +143,6 @@ fn exit_code(failures: &[u8], stopped: Option<u8>) -> u8 {
     match failures {
         [first, rest @ ..] if rest.iter().all(|code| code == first) => *first,
         _ => FAILED,
-    }
-}
-
-/// For a shell, where it would not take the word as it stands.
-fn quote(word: &str) -> String {
-    let is_plain = |letter: char| letter.is_alphanumeric() || "/._-+=:@%,".contains(letter);
-    if !word.is_empty() && word.chars().all(is_plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
     }
 }
 
