@@ -52,7 +52,10 @@ impl Done {
     #[must_use]
     pub fn way_back(&self) -> Option<String> {
         let id = &self.report.backup.as_ref()?.id;
-        Some(format!("safestep restore {id}{}", self.member.settings.flags()))
+        Some(format!(
+            "safestep restore {id}{}",
+            self.member.settings.flags()
+        ))
     }
 
     /// What to do next, with commands that mean this database.

@@ -142,7 +142,11 @@ fn success(text: &mut String, report: &Report) {
         } else {
             "To go back"
         };
-        let _ = writeln!(text, "{back}: safestep restore {}{}", backup.id, report.flags);
+        let _ = writeln!(
+            text,
+            "{back}: safestep restore {}{}",
+            backup.id, report.flags
+        );
     }
 }
 

@@ -43,7 +43,10 @@ pub(super) fn conclude(
 ) {
     members.insert("outcome".into(), json!(outcome));
     members.insert("exit_code".into(), exit_code);
-    members.insert("error".into(), error.map_or(Value::Null, |error| error_value(error, flags)));
+    members.insert(
+        "error".into(),
+        error.map_or(Value::Null, |error| error_value(error, flags)),
+    );
 }
 
 fn error_value(error: &Error, flags: &str) -> Value {
