@@ -163,13 +163,4 @@ mod tests {
         assert_eq!(exit_code(&[4, 4], None), 4);
         assert_eq!(exit_code(&[4, 5, 3], None), 5);
     }
-
-    #[test]
-    fn a_path_that_a_shell_would_take_apart_is_quoted() {
-        assert_eq!(quote("/srv/acme/app.db"), "/srv/acme/app.db");
-        assert_eq!(
-            quote("/srv/o'neil & co/app.db"),
-            r"'/srv/o'\''neil & co/app.db'"
-        );
-    }
 }

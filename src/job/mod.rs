@@ -272,3 +272,17 @@ fn held_by(who: &str, deadline: Deadline) -> String {
     let left = deadline.remaining().unwrap_or_default();
     format!("{} s left, held by {who}", left.as_secs())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_that_a_shell_would_take_apart_is_quoted() {
+        assert_eq!(quote("/srv/acme/app.db"), "/srv/acme/app.db");
+        assert_eq!(
+            quote("/srv/o'neil & co/app.db"),
+            r"'/srv/o'\''neil & co/app.db'"
+        );
+    }
+}
