@@ -265,6 +265,7 @@ fn nothing_to_do(criterion: &mut Criterion, world: &World) {
         compression: Compression::default(),
         times: safestep::job::Times::default(),
         create_if_missing: false,
+        is_named: false,
     };
     let context = Context {
         settings: &settings,

@@ -38,12 +38,14 @@ where
     } = execute(&cli);
     let exit_code = result.as_ref().err().map_or(0, Error::exit_code);
     let error = result.as_ref().err();
-    let words = error.map(|error| report::error_text(error, answer.as_ref()));
+    let flags = ready.as_ref().map_or_else(String::new, Ready::flags);
+    let words = error.map(|error| report::error_text(error, answer.as_ref(), &flags));
     // A closed pipe must not change the outcome of a job that has already ended.
     let _ = match cli.global.output {
         Output::Json => {
             let name = command::name(&cli.command);
-            stdout.write_all(report::document(name, answer.as_ref(), error, exit_code).as_bytes())
+            let document = report::document(name, answer.as_ref(), error, exit_code, &flags);
+            stdout.write_all(document.as_bytes())
         }
         Output::Human => {
             let text = answer.as_ref().map_or("", |answer| answer.text.as_str());
@@ -106,6 +108,16 @@ fn leave_note(words: &str) {
 struct Ready {
     config: Config,
     runtime: Runtime,
+}
+
+impl Ready {
+    /// What a command must be followed by to mean the same database; of many, each has its own.
+    fn flags(&self) -> String {
+        match self.config.fleet {
+            Some(_) => String::new(),
+            None => self.config.settings.flags(),
+        }
+    }
 }
 
 /// How a command ended; `ready` is missing where it could not begin.

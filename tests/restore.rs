@@ -555,3 +555,33 @@ fn latest_is_the_snapshot_of_the_last_job_even_where_it_is_not_archived_yet() {
     );
     assert_eq!(sandbox.current(), "003");
 }
+
+/// The line that begins like that, without its beginning.
+fn said<'a>(text: &'a str, beginning: &str) -> &'a str {
+    let line = text.lines().find_map(|line| line.strip_prefix(beginning));
+    line.unwrap_or_else(|| panic!("no line begins with {beginning}: {text}"))
+}
+
+#[test]
+fn a_command_that_is_printed_means_the_database_of_the_command_line_and_not_the_default_one() {
+    let sandbox = Sandbox::at("003");
+    let other = sandbox.path("other's.db");
+    fs::copy(sandbox.database(), &other).unwrap();
+    let named = ["--database", "other's.db", "--backups", "kept"];
+    let flags = format!(
+        " --database '{}' --backups {}",
+        text(&other).replace('\'', r"'\''"),
+        text(&sandbox.path("kept"))
+    );
+    let run = sandbox.run(&[&["run"], &named[..]].concat()).expect_code(0);
+    let way_back = said(&run.stdout, "To go back: ");
+    assert!(way_back.ends_with(&flags), "{way_back}");
+    fs::write(&other, "abc").unwrap();
+    let run = sandbox.run(&[&["run"], &named[..]].concat()).expect_code(4);
+    let next = said(&run.stderr, "next: ");
+    let command = format!("`safestep restore latest{flags}`");
+    assert!(next.contains(&command), "{next}");
+
+    let run = sandbox.run(&["run"]).expect_code(0);
+    assert!(!run.stdout.contains("--database"), "{}", run.stdout);
+}

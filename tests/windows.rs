@@ -311,6 +311,14 @@ fn what_would_not_finish_is_refused_unless_it_is_to_start_anyway() {
 }
 
 #[test]
+fn whoever_waits_for_a_window_that_is_not_set_does_not_migrate_at_once() {
+    let (sandbox, content) = database();
+    let (code, document) = sandbox.run_json(&["run", "--wait"]);
+    assert_eq!(code, 2, "{document:#}");
+    assert_eq!(sandbox.content(), content);
+}
+
+#[test]
 fn a_signal_ends_the_wait_for_a_window() {
     let (sandbox, content) = database();
     let mut job = sandbox.spawn(&["run", "--wait", "--window", &closed()]);

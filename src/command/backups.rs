@@ -132,7 +132,11 @@ pub(super) fn show(context: Context<'_>, wanted: &str) -> Result<Answer> {
     ]);
     lines.push(vec![
         "put back".into(),
-        format!("safestep restore {}", manifest.id),
+        format!(
+            "safestep restore {}{}",
+            manifest.id,
+            context.settings.flags()
+        ),
     ]);
     Ok(Answer::new(
         "shown",

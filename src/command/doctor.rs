@@ -40,6 +40,8 @@ struct Finding {
 struct Examination {
     findings: Vec<Finding>,
     failure: Option<Error>,
+    /// Behind the commands that are named.
+    flags: String,
 }
 
 impl Examination {
@@ -69,7 +71,7 @@ impl Examination {
                     level: Level::Bad,
                     subject,
                     message: error.to_string(),
-                    hint: Some(error.hint()),
+                    hint: Some(error.hint_for(&self.flags)),
                 });
                 self.failure.get_or_insert(error);
                 None
@@ -79,7 +81,10 @@ impl Examination {
 }
 
 pub(super) async fn doctor(context: Context<'_>) -> Outcome {
-    let mut exam = Examination::default();
+    let mut exam = Examination {
+        flags: context.settings.flags(),
+        ..Examination::default()
+    };
     look_at_locks(&context, &mut exam);
     look_at_disk(&context, &mut exam);
     look_at_jobs(&context, &mut exam);

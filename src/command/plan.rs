@@ -147,7 +147,8 @@ fn text(
             bytes(estimate.database_bytes),
             bytes(estimate.copied_bytes),
         ));
-        text.push_str(&format!("To do it: safestep {}\n", command(plan)));
+        let flags = context.settings.flags();
+        text.push_str(&format!("To do it: safestep {}{flags}\n", command(plan)));
     }
     text
 }

@@ -160,6 +160,7 @@ impl Config {
             ))?,
             create_if_missing: given.create_if_missing,
             times: times::times(&given.times, &source)?,
+            is_named: given.database.is_some() || given.backups.is_some() || given.config.is_some(),
         };
         let log_dir = source
             .path(

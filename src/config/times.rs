@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::source::{Source, Value};
+use super::usage;
 use crate::clock::{Window, Zone, parse_duration};
 use crate::error::Result;
 use crate::job::Times;
@@ -28,6 +29,12 @@ pub(super) fn times(given: &GivenTimes, source: &Source<'_>) -> Result<Times> {
     let window = source.text(given.window.as_deref(), "window", file.window.as_deref());
     let wait = given.wait.then_some("true");
     let deadline = given.deadline.as_deref();
+    if given.wait && window.is_none() {
+        return Err(usage(
+            "--wait is for a window, and none is set",
+            "Give the window as well, such as --window \"Sun 02:00-04:00\"; without one the migration would begin at once.",
+        ));
+    }
     Ok(Times {
         window: window.map(|value| read(&value, zone)).transpose()?,
         wait: switch(source.text(wait, "wait", file.wait.as_deref()))?,

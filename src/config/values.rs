@@ -73,7 +73,7 @@ pub(super) fn endpoint(value: Option<Value>) -> Result<Option<Endpoint>> {
     Endpoint::parse(&value.text).map(Some).map_err(|message| {
         value.wrong(
             message,
-            "Give the whole address, for example http://pushgateway:9091.",
+            "Give the whole address, for example http://pushgateway:9091 or https://hc-ping.com/<uuid>/fail.",
         )
     })
 }

@@ -16,6 +16,21 @@ const NO_TEMPORARY_FOLDER: &str = "SQLite has no folder for its temporary files:
      Set SQLITE_TMPDIR to a folder with room for the largest table, such as the database's, and run the same command again.";
 
 impl Error {
+    /// What to do next, with commands that have these flags behind them.
+    #[must_use]
+    pub fn hint_for(&self, flags: &str) -> String {
+        let hint = self.hint();
+        // What stands in backticks is code, and every second piece is between two of them.
+        let pieces = hint.split('`').enumerate().map(|(number, piece)| {
+            if number % 2 == 1 && piece.starts_with("safestep ") {
+                format!("{piece}{flags}")
+            } else {
+                piece.to_owned()
+            }
+        });
+        pieces.collect::<Vec<_>>().join("`")
+    }
+
     /// What to do next.
     #[must_use]
     #[allow(clippy::too_many_lines)] // one short arm a failure

@@ -22,6 +22,7 @@ pub(super) fn members(fleet: &Fleet, settings: &Settings) -> Result<Vec<Member>>
         let settings = Settings {
             database: storage::absolute(&path)?,
             backups: settings.backups.join(folder),
+            is_named: true,
             ..settings.clone()
         };
         let catalog = Catalog::new(&settings.backups, &settings.database);

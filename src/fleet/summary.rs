@@ -1,7 +1,5 @@
 //! What became of all of them, and the exit code of the whole.
 
-use std::path::Path;
-
 use super::{Done, Shard};
 use crate::error::{Error, Problem};
 
@@ -54,33 +52,16 @@ impl Done {
     #[must_use]
     pub fn way_back(&self) -> Option<String> {
         let id = &self.report.backup.as_ref()?.id;
-        Some(format!("safestep restore {id}{}", self.flags()))
+        Some(format!(
+            "safestep restore {id}{}",
+            self.member.settings.flags()
+        ))
     }
 
     /// What to do next, with commands that mean this database.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
-        let hint = self.error()?.hint();
-        let flags = self.flags();
-        // What stands in backticks is code, and every second piece is between two of them.
-        let pieces = hint.split('`').enumerate().map(|(number, piece)| {
-            if number % 2 == 1 && piece.starts_with("safestep ") {
-                format!("{piece}{flags}")
-            } else {
-                piece.to_owned()
-            }
-        });
-        Some(pieces.collect::<Vec<_>>().join("`"))
-    }
-
-    fn flags(&self) -> String {
-        let settings = &self.member.settings;
-        let quoted = |path: &Path| quote(&path.display().to_string());
-        format!(
-            " --database {} --backups {}",
-            quoted(&settings.database),
-            quoted(&settings.backups)
-        )
+        Some(self.error()?.hint_for(&self.member.settings.flags()))
     }
 }
 
@@ -168,16 +149,6 @@ fn exit_code(failures: &[u8], stopped: Option<u8>) -> u8 {
     }
 }
 
-/// For a shell, where it would not take the word as it stands.
-fn quote(word: &str) -> String {
-    let is_plain = |letter: char| letter.is_alphanumeric() || "/._-+=:@%,".contains(letter);
-    if !word.is_empty() && word.chars().all(is_plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -191,14 +162,5 @@ mod tests {
         assert_eq!(exit_code(&[4, 1, 5], None), 1);
         assert_eq!(exit_code(&[4, 4], None), 4);
         assert_eq!(exit_code(&[4, 5, 3], None), 5);
-    }
-
-    #[test]
-    fn a_path_that_a_shell_would_take_apart_is_quoted() {
-        assert_eq!(quote("/srv/acme/app.db"), "/srv/acme/app.db");
-        assert_eq!(
-            quote("/srv/o'neil & co/app.db"),
-            r"'/srv/o'\''neil & co/app.db'"
-        );
     }
 }

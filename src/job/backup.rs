@@ -20,6 +20,7 @@ use crate::verify::Inventory;
 /// Takes a backup of the database as it stands, whatever revision it is at.
 pub async fn backup(context: Context<'_>, report: &mut Report) -> Result<()> {
     report.database = context.database().display().to_string();
+    report.flags = context.settings.flags();
     let span = report.span();
     let result = go(&context, report)
         .instrument(span)

@@ -54,6 +54,7 @@ async fn conduct(
     report: &mut Report,
 ) -> Result<()> {
     report.database = context.database().display().to_string();
+    report.flags = context.settings.flags();
     let span = report.span();
     conduct_in_span(context, task, files, report)
         .instrument(span)

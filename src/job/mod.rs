@@ -74,6 +74,35 @@ pub struct Settings {
     pub create_if_missing: bool,
     /// When a migration may run, and for how long.
     pub times: Times,
+    /// Whether it is the command line that says which database. What is printed to be typed next has to say it as well: without it,
+    /// the same command means another database.
+    pub is_named: bool,
+}
+
+impl Settings {
+    /// What a command must be followed by to mean this database.
+    #[must_use]
+    pub fn flags(&self) -> String {
+        if !self.is_named {
+            return String::new();
+        }
+        let quoted = |path: &Path| quote(&path.display().to_string());
+        format!(
+            " --database {} --backups {}",
+            quoted(&self.database),
+            quoted(&self.backups)
+        )
+    }
+}
+
+/// For a shell, where it would not take the word as it stands.
+fn quote(word: &str) -> String {
+    let is_plain = |letter: char| letter.is_alphanumeric() || "/._-+=:@%,".contains(letter);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
 }
 
 /// A job's surroundings.
@@ -242,4 +271,18 @@ impl Context<'_> {
 fn held_by(who: &str, deadline: Deadline) -> String {
     let left = deadline.remaining().unwrap_or_default();
     format!("{} s left, held by {who}", left.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_that_a_shell_would_take_apart_is_quoted() {
+        assert_eq!(quote("/srv/acme/app.db"), "/srv/acme/app.db");
+        assert_eq!(
+            quote("/srv/o'neil & co/app.db"),
+            r"'/srv/o'\''neil & co/app.db'"
+        );
+    }
 }

@@ -19,6 +19,9 @@ pub struct Report {
     pub outcome: &'static str,
     /// The database's path.
     pub database: String,
+    /// What a command must be followed by to mean this database.
+    #[serde(skip)]
+    pub flags: String,
     /// The revision before; `none` when nothing was applied.
     pub from: Option<String>,
     /// The revision after; on failure, where it was going.

@@ -24,6 +24,7 @@ use crate::storage::{self, Ownership};
 /// Makes backups of the snapshots that jobs have left unarchived, so that a restore can choose among all.
 pub async fn gather(context: Context<'_>, report: &mut Report) -> Result<()> {
     report.database = context.database().display().to_string();
+    report.flags = context.settings.flags();
     let span = report.span();
     archive_what_is_left(context, report).instrument(span).await
 }
@@ -46,6 +47,7 @@ async fn archive_what_is_left(context: Context<'_>, report: &mut Report) -> Resu
 /// [`Error::BackupUnusable`] before anything is touched; [`Error::NotProven`] when the result differs from the backup.
 pub async fn restore(context: Context<'_>, backup: &Backup, report: &mut Report) -> Result<()> {
     report.database = context.database().display().to_string();
+    report.flags = context.settings.flags();
     report.to = Some(backup.manifest.from.clone());
     report.restored = Some(backup.manifest.id.clone());
     let span = report.span();

@@ -51,10 +51,8 @@ fn database(done: &Done) -> Value {
         .result
         .as_ref()
         .map(|_| error.map_or(0, Error::exit_code));
-    json::conclude(&mut members, done.outcome(), error, json!(code));
-    if let (Some(hint), Some(error)) = (done.hint(), members.get_mut("error")) {
-        error["hint"] = json!(hint);
-    }
+    let flags = done.member.settings.flags();
+    json::conclude(&mut members, done.outcome(), error, json!(code), &flags);
     Value::Object(members)
 }
 

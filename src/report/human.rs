@@ -142,7 +142,11 @@ fn success(text: &mut String, report: &Report) {
         } else {
             "To go back"
         };
-        let _ = writeln!(text, "{back}: safestep restore {}", backup.id);
+        let _ = writeln!(
+            text,
+            "{back}: safestep restore {}{}",
+            backup.id, report.flags
+        );
     }
 }
 
@@ -164,7 +168,7 @@ fn proof_line(proof: &Proof) -> String {
     format!("Proven: content digest {digest}… equals the snapshot's ({how}).")
 }
 
-pub(super) fn error(error: &Error, answer: Option<&Answer>) -> String {
+pub(super) fn error(error: &Error, answer: Option<&Answer>, flags: &str) -> String {
     let mut text = format!("error: {error}\n");
     if let Some(state) = state(error, answer) {
         let _ = writeln!(text, "state: {state}");
@@ -177,7 +181,7 @@ pub(super) fn error(error: &Error, answer: Option<&Answer>) -> String {
     if let (1 | 6, Some(Told::Job(report))) = (error.exit_code(), told) {
         let _ = writeln!(text, "job: {}", report.job);
     }
-    let _ = writeln!(text, "next: {}", error.hint());
+    let _ = writeln!(text, "next: {}", error.hint_for(flags));
     printable(&text)
 }
 

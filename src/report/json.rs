@@ -14,6 +14,7 @@ pub(super) fn document(
     answer: Option<&Answer>,
     error: Option<&Error>,
     exit_code: u8,
+    flags: &str,
 ) -> String {
     let mut own = Map::new();
     own.insert("schema_version".into(), json!(SCHEMA_VERSION));
@@ -23,7 +24,7 @@ pub(super) fn document(
     );
     own.insert("command".into(), json!(command));
     let word = answer.map_or("failed", |answer| answer.outcome.as_str());
-    conclude(&mut own, word, error, json!(exit_code));
+    conclude(&mut own, word, error, json!(exit_code), flags);
     // Not copied: those of many databases are large.
     let facts = answer.into_iter().flat_map(|answer| &answer.facts);
     let members: BTreeMap<&String, &Value> = facts.chain(&own).collect();
@@ -38,17 +39,21 @@ pub(super) fn conclude(
     outcome: &str,
     error: Option<&Error>,
     exit_code: Value,
+    flags: &str,
 ) {
     members.insert("outcome".into(), json!(outcome));
     members.insert("exit_code".into(), exit_code);
-    members.insert("error".into(), error.map_or(Value::Null, error_value));
+    members.insert(
+        "error".into(),
+        error.map_or(Value::Null, |error| error_value(error, flags)),
+    );
 }
 
-fn error_value(error: &Error) -> Value {
+fn error_value(error: &Error, flags: &str) -> Value {
     let mut value = json!({
         "code": error.code(),
         "message": error.to_string(),
-        "hint": error.hint(),
+        "hint": error.hint_for(flags),
     });
     let holders = match error {
         Error::Locked { holders, .. } => Some(holders),

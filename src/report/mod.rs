@@ -96,12 +96,13 @@ pub fn document(
     answer: Option<&Answer>,
     error: Option<&Error>,
     exit_code: u8,
+    flags: &str,
 ) -> String {
-    json::document(command, answer, error, exit_code)
+    json::document(command, answer, error, exit_code, flags)
 }
 
-/// The error for people: what, in what state everything is, what to do next.
+/// The error for people: what, in what state everything is, what to do next, with commands that have these flags behind them.
 #[must_use]
-pub fn error_text(error: &Error, answer: Option<&Answer>) -> String {
-    human::error(error, answer)
+pub fn error_text(error: &Error, answer: Option<&Answer>, flags: &str) -> String {
+    human::error(error, answer, flags)
 }
