@@ -343,6 +343,37 @@ fn a_webhook_is_told_of_success_and_another_of_failure_with_the_job_and_what_to_
 }
 
 #[test]
+fn a_verification_of_all_backups_is_in_the_metrics_file_and_one_that_finds_a_bad_one_is_told() {
+    let sandbox = Sandbox::at("008");
+    let archive = sandbox.backup();
+    run(&sandbox, &["backups", "verify"]).expect_code(0);
+    let name = "safestep_last_verification_timestamp_seconds";
+    assert!(!sandbox.path("safestep.prom").exists(), "it was one backup");
+    run(&sandbox, &["backups", "verify", "--all"]).expect_code(0);
+    let verified = metric(&sandbox, name, "");
+    assert!(verified.is_some());
+    fs::write(&archive, "no archive").unwrap();
+    let (port, requests) = server(&["200 OK"]);
+    with_hooks(&sandbox, port, &["backups", "verify", "--all"]).expect_code(7);
+    let told = requests.recv().unwrap().body;
+    assert_eq!(told["exit_code"], 7, "{told:#}");
+    assert_eq!(metric(&sandbox, name, ""), verified, "{told:#}");
+}
+
+#[test]
+fn a_job_outside_its_window_tells_nobody() {
+    let sandbox = Sandbox::at("003");
+    let now = chrono::Utc::now();
+    let day = |days| (now + chrono::TimeDelta::days(days)).format("%a");
+    let window = format!("{} 00:00-24:00", day(3));
+    let (port, requests) = server(&["200 OK"]);
+    with_hooks(&sandbox, port, &["run", "--window", &window]).expect_code(75);
+    assert!(requests.try_recv().is_err());
+    with_hooks(&sandbox, port, &["run"]).expect_code(0);
+    assert_eq!(requests.recv().unwrap().body["exit_code"], 0);
+}
+
+#[test]
 fn a_webhook_is_told_of_a_configuration_that_is_wrong() {
     let sandbox = Sandbox::at("008");
     let (port, requests) = server(&["200 OK"]);

@@ -7,7 +7,7 @@ use crate::archive::tar_command;
 use crate::catalog::{Backup, Catalog};
 use crate::error::Result;
 use crate::job::{self, Chosen, Context, Judged, Pruning, Verification};
-use crate::report::{Answer, amount, bytes, duration, table};
+use crate::report::{Answer, Told, amount, bytes, duration, table};
 
 fn catalog(context: Context<'_>) -> Catalog {
     Catalog::new(&context.settings.backups, &context.settings.database)
@@ -154,7 +154,15 @@ pub(super) async fn verify(context: Context<'_>, wanted: &str, all: bool) -> Out
     let mut report = Verification::default();
     let result = job::verify(context, &chosen, &mut report).await;
     let text = verified(&report);
-    (Some(Answer::new(report.outcome, &report, text)), result)
+    let told = Told::Verified {
+        database: context.settings.database.display().to_string(),
+        all: matches!(chosen, Chosen::All),
+    };
+    let answer = Answer {
+        told: Some(told),
+        ..Answer::new(report.outcome, &report, text)
+    };
+    (Some(answer), result)
 }
 
 fn verified(report: &Verification) -> String {

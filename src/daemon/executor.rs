@@ -262,7 +262,7 @@ impl Desk<'_> {
     /// What only looks after the backups is told of where it fails.
     async fn chore(&self, command: &'static str, words: &str, done: Result<()>) -> Ended {
         if let Err(error) = &done {
-            let message = Message::of_refusal(command, Some(&self.database()), error);
+            let message = Message::of_chore(command, Some(&self.database()), Some(error));
             self.tell(&[], &message).await;
         }
         ended(words, &done)

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use super::{Facts, Registry};
+use crate::clock::Stamp;
 use crate::error::{Error, Result};
 use crate::storage::{self, PathKind};
 
@@ -20,6 +21,13 @@ pub fn update(path: &Path, jobs: &[Facts]) -> Result<Registry> {
     }
     write(path, &registry)?;
     Ok(registry)
+}
+
+/// As [`update`], of a database whose backups were all read back and are good.
+pub fn update_verified(path: &Path, database: &str) -> Result<()> {
+    let mut registry = read(path)?;
+    registry.verified(database, Stamp::now());
+    write(path, &registry)
 }
 
 /// What the file says; nothing where it is missing.

@@ -24,7 +24,7 @@ use text::Key;
 
 pub use facts::Facts;
 pub use family::{FAMILIES, Family, Kind};
-pub use file::{read, update, write};
+pub use file::{read, update, update_verified, write};
 
 /// The `Content-Type` of [`Registry::render`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";

@@ -82,13 +82,13 @@ impl Message {
         }
     }
 
-    /// Of a command that did not get as far as to a job.
+    /// Of a command that did not get as far as to a job, or that looked after the backups.
     #[must_use]
-    pub fn of_refusal(command: &'static str, database: Option<&str>, error: &Error) -> Self {
+    pub fn of_chore(command: &'static str, database: Option<&str>, error: Option<&Error>) -> Self {
         Self {
-            text: sentence(command, database.unwrap_or("a database"), Some(error)),
+            text: sentence(command, database.unwrap_or("a database"), error),
             database: database.map(str::to_owned),
-            ..Self::bare(command, Some(error))
+            ..Self::bare(command, error)
         }
     }
 
@@ -101,7 +101,7 @@ impl Message {
             database: None,
             databases: None,
             failed: None,
-            outcome: "failed",
+            outcome: if error.is_some() { "failed" } else { "done" },
             exit_code: error.map_or(0, Error::exit_code),
             from: None,
             to: None,

@@ -38,6 +38,13 @@ pub enum Told {
     Job(Box<job::Report>),
     /// To many.
     Fleet(Arc<Summary>),
+    /// Backups of this database were read back; all of them, or one.
+    Verified {
+        /// Its path.
+        database: String,
+        /// Whether it was all of them.
+        all: bool,
+    },
 }
 
 impl Told {
@@ -46,7 +53,7 @@ impl Told {
     pub fn span(&self) -> Option<tracing::Span> {
         match self {
             Self::Job(report) => Some(report.span()),
-            Self::Fleet(_) => None,
+            Self::Fleet(_) | Self::Verified { .. } => None,
         }
     }
 }
