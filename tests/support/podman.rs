@@ -75,6 +75,14 @@ impl Podman {
         fs::copy(static_program(), context.join("safestep")).expect("the static program");
         let dockerfile = "FROM scratch\nCOPY safestep /safestep\nCOPY migrations /migrations\nENTRYPOINT [\"/safestep\"]\n";
         fs::write(context.join("Dockerfile"), dockerfile).expect("Dockerfile");
-        self.must(&["build", "--quiet", "--tag", name, text(context)]);
+        // Without layers between, which the tests would share: one takes them away while another builds on them.
+        self.must(&[
+            "build",
+            "--quiet",
+            "--layers=false",
+            "--tag",
+            name,
+            text(context),
+        ]);
     }
 }
