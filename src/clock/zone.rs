@@ -5,7 +5,7 @@ use std::fmt;
 use chrono::{DateTime, Days, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, TimeDelta};
 use chrono::{MappedLocalTime, TimeZone, Timelike, Utc};
 use chrono_tz::{TZ_VARIANTS, Tz};
-use similar::TextDiff;
+use strsim::normalized_damerau_levenshtein;
 
 use super::Stamp;
 use crate::error::Moment;
@@ -13,7 +13,7 @@ use crate::error::Moment;
 /// Names that are offered for one that is unknown.
 const OFFERED: usize = 3;
 /// How like a name has to be, from 0 to 1.
-const LIKE: f32 = 0.6;
+const LIKE: f64 = 0.6;
 /// No clock was ever put forward by more: Samoa left out a whole day.
 const LONGEST_GAP_MINUTES: i64 = 2 * 24 * 60;
 
@@ -119,7 +119,7 @@ fn unknown(text: &str) -> String {
 /// The names that are most like the text, or whose last part is: most people leave out the continent.
 fn nearest(text: &str) -> Vec<&'static str> {
     let wanted = text.to_lowercase().replace(' ', "_");
-    let mut found: Vec<(f32, &str)> = TZ_VARIANTS
+    let mut found: Vec<(f64, &str)> = TZ_VARIANTS
         .iter()
         .map(|zone| (likeness(&wanted, zone.name()), zone.name()))
         .filter(|(like, _)| *like >= LIKE)
@@ -128,9 +128,9 @@ fn nearest(text: &str) -> Vec<&'static str> {
     found.iter().take(OFFERED).map(|(_, name)| *name).collect()
 }
 
-fn likeness(wanted: &str, name: &str) -> f32 {
+fn likeness(wanted: &str, name: &str) -> f64 {
     let name = name.to_lowercase();
-    let like = |part: &str| TextDiff::from_chars(wanted, part).ratio();
+    let like = |part: &str| normalized_damerau_levenshtein(wanted, part);
     let city = name.rsplit('/').next().unwrap_or(&name);
     like(&name).max(like(city))
 }
