@@ -160,13 +160,14 @@ impl<'d, W: Wall, E: Executor> Daemon<'d, W, E> {
         let then = self.planner.ended(task, started, now, ended.exit_code);
         self.observe();
         self.status.ended(task, now, ended.exit_code, &ended.words);
-        tell(task, &ended, then);
         if then == Then::Halt {
             self.status.operator(Some(ended.words.clone()));
         }
         if matches!(then, Then::NextTime | Then::Halt) {
             self.remember(task, (ended.exit_code == 0).then_some(now));
         }
+        // What is said to have ended is durable.
+        tell(task, &ended, then);
         self.looked = None;
         self.publish();
         match (self.stop, ended.exit_code) {
