@@ -132,7 +132,9 @@ impl Stopwatch {
     }
 }
 
-fn millis(duration: Duration) -> u64 {
+/// A duration in milliseconds.
+#[must_use]
+pub fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 

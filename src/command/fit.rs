@@ -1,7 +1,5 @@
 //! Whether what a plan would do would be done in time.
 
-use std::time::Duration;
-
 use serde::Serialize;
 
 use crate::clock::{self, Stamp};
@@ -46,7 +44,7 @@ impl Fit {
             closes: closes.map(|((_, at), window)| window.zone().moment_of(at).to_string()),
             deadline: times.deadline.map(clock::written),
             estimate_ms: estimate.busy_ms,
-            available_ms: available.map(millis),
+            available_ms: available.map(clock::millis),
             fits: available.is_none_or(|available| estimate.fits(available)),
         })
     }
@@ -81,8 +79,4 @@ impl Fit {
             _ => format!("{name} is open; it closes {closes}.\n"),
         }
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

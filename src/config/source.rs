@@ -37,15 +37,7 @@ impl Source<'_> {
     ) -> Option<Value> {
         let key = flag.replace('-', "_");
         let variable = format!("SAFESTEP_{}", key.to_uppercase());
-        let (text, origin) = match (given, (self.env)(&variable)) {
-            (Some(text), _) => (text.to_owned(), format!("--{flag}")),
-            (None, Some(text)) => (text, variable),
-            (None, None) => (
-                file?.to_owned(),
-                format!("{key} in {}", self.file.path.display()),
-            ),
-        };
-        Some(Value { text, origin })
+        self.first(given, flag, variable, file, &key)
     }
 
     /// A setting of the daemon: `name` is that of its key below `[daemon]`, and the end of its variable.
@@ -57,12 +49,23 @@ impl Source<'_> {
         file: Option<&str>,
     ) -> Option<Value> {
         let variable = format!("SAFESTEP_DAEMON_{}", name.to_uppercase());
+        self.first(given, flag, variable, file, &format!("{name} of [daemon]"))
+    }
+
+    fn first(
+        &self,
+        given: Option<&str>,
+        flag: &str,
+        variable: String,
+        file: Option<&str>,
+        key: &str,
+    ) -> Option<Value> {
         let (text, origin) = match (given, (self.env)(&variable)) {
             (Some(text), _) => (text.to_owned(), format!("--{flag}")),
             (None, Some(text)) => (text, variable),
             (None, None) => (
                 file?.to_owned(),
-                format!("{name} of [daemon] in {}", self.file.path.display()),
+                format!("{key} in {}", self.file.path.display()),
             ),
         };
         Some(Value { text, origin })

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Schedule, State, Task, Times};
 use crate::clock::Stamp;
+use crate::error::NOT_PROVEN;
 
 /// A clock that was put back by less is waited for, so that nothing is done twice; by more, and the new time counts.
 pub(super) const PATIENCE: Duration = Duration::from_hours(3);
@@ -12,7 +13,6 @@ const LEAP: Duration = Duration::from_mins(1);
 /// Before a task is tried again; each time twice as long.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_mins(5);
-const NOT_PROVEN: u8 = 6;
 
 /// What becomes of times at which nobody was there: the daemon was down, the machine slept, the clock was put forward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -10,7 +10,7 @@ use tokio::sync::mpsc::Receiver;
 use super::planner::Then;
 use super::{Planner, Schedule, State, Status, Task};
 use crate::clock::{Stamp, Wall};
-use crate::error::{Error, Result};
+use crate::error::{Error, NOT_PROVEN, Result};
 use crate::logging;
 use crate::sqlite::Interrupt;
 
@@ -18,7 +18,6 @@ use crate::sqlite::Interrupt;
 const LOOK_EVERY: Duration = Duration::from_mins(1);
 /// Between two beats of the heart while a job runs.
 const BEAT: Duration = Duration::from_secs(1);
-const NOT_PROVEN: u8 = 6;
 
 /// What an operator wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,6 +4,9 @@ use std::io;
 
 use super::{Error, SqliteFailure};
 
+/// The exit code of a failure after which the database is not proven to be as before.
+pub const NOT_PROVEN: u8 = 6;
+
 impl Error {
     /// The process's exit code; the table is in `docs/design.md`.
     #[must_use]
@@ -26,7 +29,7 @@ impl Error {
             | Self::VerificationFailed { .. }
             | Self::WouldFail { .. }
             | Self::NotAtHead { .. } => 5,
-            Self::NotProven { .. } => 6,
+            Self::NotProven { .. } => NOT_PROVEN,
             Self::BackupUnusable { .. }
             | Self::BackupsUnusable { .. }
             | Self::RecordUnusable { .. }

@@ -14,7 +14,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use code::is_something_else;
+pub use code::{NOT_PROVEN, is_something_else};
 pub use place::{Nearest, NewerRevision, Revision};
 pub use sqlite::SqliteFailure;
 pub use time::{Moment, OutOfTime, TimeLimit, TooLong, WindowFacts};

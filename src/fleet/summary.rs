@@ -1,10 +1,8 @@
 //! What became of all of them, and the exit code of the whole.
 
 use super::{Done, Shard};
-use crate::error::{Error, Problem};
+use crate::error::{Error, NOT_PROVEN, Problem};
 
-/// Failed, and not proven to be as before.
-const NOT_PROVEN: u8 = 6;
 /// Not now: a retry may succeed.
 const RETRY: u8 = 75;
 /// Stopped by a signal; a retry may succeed.

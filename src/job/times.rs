@@ -7,7 +7,7 @@ use super::recover::recover;
 use super::report::Report;
 use super::run::Run;
 use super::task::Task;
-use crate::clock::{Stamp, Window};
+use crate::clock::{Stamp, Window, millis};
 use crate::error::{Error, Problem, Result, TimeLimit, TooLong};
 use crate::forecast::{Estimate, forecast};
 use crate::sqlite::{self, Access, Connection, Interrupt};
@@ -140,7 +140,7 @@ impl Run<'_> {
                 Err(Error::WouldNotFinish(Box::new(TooLong {
                     limit,
                     estimate_ms: estimate.busy_ms,
-                    left_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
+                    left_ms: millis(left),
                 })))
             }
             _ => Ok(()),

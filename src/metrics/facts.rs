@@ -4,13 +4,12 @@ use std::path::Path;
 
 use crate::catalog::{Catalog, Purpose};
 use crate::clock::Stamp;
-use crate::error::{Error, Result};
+use crate::error::{Error, NOT_PROVEN, Result};
 use crate::job::{Report, Settings};
 use crate::migration::{Migrations, Version, version_name};
 use crate::restore::Method;
 use crate::storage::{self, PathKind};
 
-const NOT_PROVEN: u8 = 6;
 /// A revision that a database without history is at.
 const NONE: f64 = -1.0;
 

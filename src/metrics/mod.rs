@@ -13,6 +13,7 @@ mod text;
 use std::collections::BTreeMap;
 
 use crate::clock::Stamp;
+use crate::error::NOT_PROVEN;
 use facts::{Backups, Revision};
 use family::{
     BACKUP_AT, BACKUP_BYTES, BACKUP_MADE_AT, BACKUPS, BACKUPS_BYTES, BLOCKED, BUILD_INFO,
@@ -29,7 +30,6 @@ pub use file::{read, update, update_verified, write};
 /// The `Content-Type` of [`Registry::render`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-const NOT_PROVEN: u8 = 6;
 /// A counter that begins with its first failure shows no increase for it, so all of them begin with the first job.
 const EXIT_CODES: [u8; 11] = [0, 1, 2, 3, 4, 5, 6, 7, 75, 130, 143];
 const RESTORED_BY: [&str; 2] = ["command", "job"];
