@@ -13,6 +13,7 @@ pub mod monitor;
 pub mod storage;
 pub mod sqlite;
 pub mod beside;
+pub mod http;
 pub mod archive;
 pub mod grammar;
 
