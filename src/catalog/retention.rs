@@ -61,7 +61,9 @@ impl Catalog {
         for path in self.leftovers(UNPACKED)? {
             discard_database(&path)?;
         }
-        self.sweep_labels()?;
+        for path in self.lone_labels()? {
+            storage::remove(&path)?;
+        }
         self.sweep_scratch()?;
         for path in self.with_suffix(DAMAGED_DRAFT)? {
             storage::remove_folder(&path)?;
