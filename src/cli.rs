@@ -119,8 +119,11 @@ pub enum Command {
     },
     /// Put a backup back; what is there now is backed up first
     Restore {
-        /// 'latest', an id, or the path of an archive
-        backup: String,
+        /// 'latest', an id, the path of an archive, or where an off-site copy lies: s3://bucket/prefix/fastflow/latest
+        #[arg(required_unless_present_any = ["before", "revision"])]
+        backup: Option<String>,
+        #[command(flatten)]
+        which: Which,
         #[command(flatten)]
         limit: Limit,
     },
@@ -254,6 +257,20 @@ pub struct Limit {
     pub deadline: Option<String>,
 }
 
+/// Which backups.
+#[derive(Debug, Args)]
+pub struct Which {
+    /// Only those made before this moment, such as 2026-11-20T03:00Z, or by the clock of SAFESTEP_TIMEZONE 2026-11-20T03:00
+    #[arg(long, value_name = "TIME")]
+    pub before: Option<String>,
+    /// Only those of a database at this revision
+    #[arg(long, value_name = "REV")]
+    pub revision: Option<String>,
+    /// Those off site
+    #[arg(long)]
+    pub remote: bool,
+}
+
 /// For commands that go up, and can make a database.
 #[derive(Debug, Args)]
 pub struct Create {
@@ -296,27 +313,44 @@ pub struct Many {
 #[derive(Debug, Subcommand)]
 pub enum Backups {
     /// All backups, oldest first
-    List,
+    List {
+        /// Those off site, in this folder: s3://bucket/prefix/fastflow
+        #[arg(value_name = "URL")]
+        place: Option<String>,
+        #[command(flatten)]
+        which: Which,
+    },
     /// One backup's manifest
     Show {
-        /// 'latest', an id, or the path of an archive
+        /// 'latest', an id, the path of an archive, or the URL of an off-site copy
         #[arg(default_value = "latest")]
         backup: String,
+        #[command(flatten)]
+        which: Which,
     },
     /// Prove that backups can be put back: unpack them, compare them with what they promise, have SQLite check them
     Verify {
-        /// 'latest', an id, or the path of an archive
-        #[arg(default_value = "latest", conflicts_with = "all")]
+        /// 'latest', an id, the path of an archive, or the URL of an off-site copy; with --all a URL is that of the folder
+        #[arg(default_value = "latest")]
         backup: String,
         /// All of them
         #[arg(long)]
         all: bool,
+        /// Those off site
+        #[arg(long)]
+        remote: bool,
     },
     /// Remove what need not be kept, and tell why the rest stays
     Prune {
+        /// Those off site, in this folder: s3://bucket/prefix/fastflow
+        #[arg(value_name = "URL")]
+        place: Option<String>,
         /// Only tell
         #[arg(long)]
         dry_run: bool,
+        /// Those off site
+        #[arg(long)]
+        remote: bool,
     },
 }
 

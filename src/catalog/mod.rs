@@ -11,6 +11,7 @@
 //! A record is written before the first change and replaced by one with an outcome at the end. A record without an
 //! outcome is a job that was cut short.
 
+mod choice;
 mod label;
 mod manifest;
 mod names;
@@ -22,6 +23,7 @@ mod verified;
 
 use std::path::{Path, PathBuf};
 
+pub use choice::{Bounds, Candidate, Choice, LATEST, Wanted, choose};
 pub use label::Label;
 pub use manifest::{FORMAT_VERSION, Manifest, Purpose};
 pub use names::{JobId, Slot};

@@ -2,6 +2,7 @@
 //! in which a job may run, and the times at which one is due.
 
 mod cron;
+mod moment;
 mod wall;
 mod window;
 mod zone;

@@ -1,6 +1,6 @@
 //! From what was typed to the settings that it gives.
 
-use crate::cli::{Cli, Command, Limit, Many, Times};
+use crate::cli::{Backups, Cli, Command, Limit, Many, Times, Which};
 use crate::config::{Given, GivenDaemon, GivenMany, GivenTimes};
 
 /// What the command line says of the settings.
@@ -20,6 +20,7 @@ pub fn given(cli: &Cli) -> Given {
         metrics_file: global.metrics_file.clone(),
         pushgateway: global.pushgateway.clone(),
         create_if_missing: creates(&cli.command),
+        before: which(&cli.command).and_then(|which| which.before.clone()),
         daemon: given_daemon(&cli.command),
         times: given_times(&cli.command),
         many: given_many(&cli.command),
@@ -95,6 +96,17 @@ pub(super) fn limit(command: &Command) -> Option<&Limit> {
         // It only looks; each of its jobs has one of its own.
         Command::Plan { .. } | Command::Daemon(_) => None,
         command => times(command).map(|times| &times.limit),
+    }
+}
+
+/// Which backups a verb is to choose among.
+fn which(command: &Command) -> Option<&Which> {
+    match command {
+        Command::Restore { which, .. }
+        | Command::Backups(Backups::List { which, .. } | Backups::Show { which, .. }) => {
+            Some(which)
+        }
+        _ => None,
     }
 }
 

@@ -12,6 +12,7 @@ mod values;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use crate::clock::Stamp;
 use crate::error::{Error, Result};
 use crate::fleet::Fleet;
 use crate::job::Settings;
@@ -90,6 +91,8 @@ pub struct Given {
     pub pushgateway: Option<String>,
     /// `--create-if-missing`
     pub create_if_missing: bool,
+    /// `--before`
+    pub before: Option<String>,
     /// When a migration may run, and for how long.
     pub times: GivenTimes,
     /// Of a verb that can be run on many databases.
@@ -105,6 +108,8 @@ pub struct Config {
     pub settings: Settings,
     /// Where there are many databases.
     pub fleet: Option<Fleet>,
+    /// Only backups made before this moment are meant.
+    pub before: Option<Stamp>,
     /// Of the daemon.
     pub daemon: Option<DaemonConfig>,
     /// Where the rolling log files go.
@@ -173,6 +178,7 @@ impl Config {
         Ok(Self {
             settings,
             fleet,
+            before: times::before(given, &source)?,
             daemon,
             log_dir,
             outlets: outlets(given, &source)?,

@@ -151,7 +151,7 @@ impl fmt::Display for Error {
                 wanted,
                 folder,
                 candidates,
-            } if wanted == "latest" => {
+            } if wanted.starts_with("latest") => {
                 write!(
                     f,
                     "none of the backups in {} is of this database; to use another one, name it",

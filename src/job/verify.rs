@@ -6,7 +6,9 @@ use serde::Serialize;
 use tracing::Instrument;
 
 use super::{Context, examine};
-use crate::catalog::{self, Backup, Catalog, JobId, VERIFY_LOCK, Verified, discard_database};
+use crate::catalog::{
+    self, Backup, Catalog, JobId, VERIFY_LOCK, Verified, Wanted, discard_database,
+};
 use crate::clock::{Stamp, Stopwatch};
 use crate::error::{Error, Problem, Result};
 use crate::storage::{self, JobLock};
@@ -16,8 +18,8 @@ use crate::storage::{self, JobLock};
 pub enum Chosen {
     /// Every archive in the folder.
     All,
-    /// `latest`, an id, or a path.
-    One(String),
+    /// This one.
+    One(Wanted),
 }
 
 /// What a verification did. Filled in as it goes, so that it tells of one that was interrupted, too.

@@ -1,0 +1,72 @@
+//! `backups verify` and `prune`: what becomes of their reports.
+
+use crate::command::Outcome;
+use crate::error::Result;
+use crate::job::{Judged, Pruning, Verification};
+use crate::report::{Answer, Told, bytes, duration, table};
+
+pub(super) fn of_verification(report: &Verification, told: Told, result: Result<()>) -> Outcome {
+    let answer = Answer {
+        told: Some(told),
+        ..Answer::new(report.outcome, report, verified(report))
+    };
+    (Some(answer), result)
+}
+
+fn verified(report: &Verification) -> String {
+    if report.checked.is_empty() && report.outcome == "verified" {
+        return format!("There are no backups in {}.\n", report.folder);
+    }
+    let mut text = String::new();
+    for checked in &report.checked {
+        let name = checked.id.as_deref().unwrap_or(&checked.path);
+        let word = match &checked.finding {
+            None => "sound".to_owned(),
+            Some(finding) => format!("BAD: {finding}"),
+        };
+        text.push_str(&format!("{name}  {word} ({})\n", duration(checked.ms)));
+    }
+    for warning in &report.warnings {
+        text.push_str(&format!("note      {warning}\n"));
+    }
+    text
+}
+
+pub(super) fn of_pruning(report: &Pruning, result: Result<()>) -> Outcome {
+    let text = if result.is_ok() {
+        pruned(report)
+    } else {
+        String::new()
+    };
+    (Some(Answer::new(report.outcome, report, text)), result)
+}
+
+fn pruned(report: &Pruning) -> String {
+    let word = if report.dry_run {
+        "would go"
+    } else {
+        "removed"
+    };
+    let line = |judged: &Judged, words: String| {
+        vec![
+            words,
+            judged.id.clone(),
+            judged.created_at.clone(),
+            bytes(judged.archive_bytes),
+        ]
+    };
+    let gone = report.removed.iter().map(|one| line(one, word.into()));
+    let kept = report.kept.iter().map(|one| {
+        let why = one.stays.map_or_else(String::new, |why| why.to_string());
+        line(one, format!("stays: {why}"))
+    });
+    let rows: Vec<Vec<String>> = gone.chain(kept).collect();
+    let mut text = table(&rows);
+    for error in &report.unusable {
+        text.push_str(&format!("stays: UNUSABLE  {error}\n"));
+    }
+    if report.removed.is_empty() {
+        text.push_str(&format!("Nothing to remove in {}.\n", report.folder));
+    }
+    text
+}
