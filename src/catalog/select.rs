@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::choice::{Candidate, Choice, LATEST, Wanted, choose};
-use super::{Backup, Catalog, Manifest, read_backup};
+use super::{Backup, Catalog, Manifest};
 use crate::error::{Error, Result};
 use crate::storage::{self, PathKind};
 
@@ -13,10 +13,11 @@ impl Catalog {
         let path = Path::new(&wanted.name);
         if wanted.name != LATEST && !matches!(storage::kind(path), Ok(PathKind::Missing)) {
             // What is no archive, or cannot be looked at, is refused when it is opened.
-            let backup = read_backup(path)?;
-            return match wanted.bounds.hold(&backup.manifest) {
-                true => Ok(backup),
-                false => Err(self.none(wanted, Vec::new())),
+            let backup = self.read_backup(path)?;
+            return if wanted.bounds.hold(&backup.manifest) {
+                Ok(backup)
+            } else {
+                Err(self.none(wanted, Vec::new()))
             };
         }
         let (good, bad) = self.backups()?;
@@ -41,7 +42,7 @@ impl Catalog {
         }
     }
 
-    /// An earlier backup of exactly this file content: the snapshot of a job that fails again and again is kept once.
+    /// The newest backup of exactly this file content.
     pub fn twin_of(&self, manifest: &Manifest) -> Result<Option<Backup>> {
         let (good, _) = self.backups()?;
         Ok(good.into_iter().rev().find(|backup| {
@@ -63,9 +64,11 @@ fn candidate(entry: &Entry) -> Candidate<'_> {
 fn name_of(entry: &Entry) -> String {
     match entry {
         Ok(Backup { path, .. })
-        | Err(Error::BackupUnusable { backup: path, .. } | Error::Io { path, .. }) => {
-            storage::name_of(path)
-        }
+        | Err(
+            Error::BackupUnusable { backup: path, .. }
+            | Error::KeyNeeded { backup: path, .. }
+            | Error::Io { path, .. },
+        ) => storage::name_of(path),
         Err(_) => String::new(),
     }
 }

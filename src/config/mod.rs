@@ -4,6 +4,7 @@
 mod daemon;
 mod database;
 mod file;
+mod keys;
 mod many;
 mod source;
 mod times;
@@ -22,6 +23,7 @@ use crate::storage;
 pub use daemon::{DaemonConfig, GivenDaemon};
 use database::database_path;
 use file::File;
+pub use keys::GivenKeys;
 pub use many::GivenMany;
 use source::{Source, Value};
 pub use times::GivenTimes;
@@ -30,7 +32,7 @@ const DEFAULT_DATABASE: &str = "data/fastflow.db";
 const DEFAULT_MIGRATIONS: &str = "migrations";
 const DEFAULT_BACKUPS: &str = "backups";
 /// The environment variables that are read.
-const VARIABLES: [&str; 31] = [
+const VARIABLES: [&str; 35] = [
     "SAFESTEP_DATABASE",
     "SAFESTEP_MIGRATIONS",
     "SAFESTEP_BACKUPS",
@@ -38,6 +40,10 @@ const VARIABLES: [&str; 31] = [
     "SAFESTEP_KEEP",
     "SAFESTEP_VERIFY",
     "SAFESTEP_COMPRESSION",
+    "SAFESTEP_RECIPIENTS_FILE",
+    "SAFESTEP_IDENTITY_FILE",
+    "SAFESTEP_PASSPHRASE_FILE",
+    "SAFESTEP_PASSPHRASE",
     "SAFESTEP_LOG_DIR",
     "SAFESTEP_METRICS_FILE",
     "SAFESTEP_PUSHGATEWAY",
@@ -83,6 +89,8 @@ pub struct Given {
     pub verify: Option<String>,
     /// `--compression`
     pub compression: Option<String>,
+    /// Where the keys are.
+    pub keys: GivenKeys,
     /// `--log-dir`
     pub log_dir: Option<PathBuf>,
     /// `--metrics-file`
@@ -133,6 +141,7 @@ impl Config {
             "SAFESTEP_BACKUPS",
             file.backups.as_deref(),
         );
+        let (encryption, keys) = keys::keys(given, &source)?;
         let settings = Settings {
             // Of a fleet, each job has its own.
             database: match fleet {
@@ -163,6 +172,8 @@ impl Config {
                 "compression",
                 file.compression.as_deref(),
             ))?,
+            encryption,
+            keys,
             create_if_missing: given.create_if_missing,
             times: times::times(&given.times, &source)?,
             is_named: given.database.is_some() || given.backups.is_some() || given.config.is_some(),

@@ -1,5 +1,6 @@
 //! `backups verify` and `prune`: what becomes of their reports.
 
+use crate::catalog::DIGEST;
 use crate::command::Outcome;
 use crate::error::Result;
 use crate::job::{Judged, Pruning, Verification};
@@ -20,9 +21,10 @@ fn verified(report: &Verification) -> String {
     let mut text = String::new();
     for checked in &report.checked {
         let name = checked.id.as_deref().unwrap_or(&checked.path);
-        let word = match &checked.finding {
-            None => "sound".to_owned(),
-            Some(finding) => format!("BAD: {finding}"),
+        let word = match (&checked.finding, checked.check) {
+            (Some(finding), _) => format!("BAD: {finding}"),
+            (None, Some(DIGEST)) => "unchanged since it was made, not opened".to_owned(),
+            (None, _) => "sound".to_owned(),
         };
         text.push_str(&format!("{name}  {word} ({})\n", duration(checked.ms)));
     }
