@@ -7,11 +7,13 @@
 //! ```
 
 mod backup;
+mod change;
 mod changed;
 mod clock;
 mod draft;
 mod early;
 mod examine;
+mod finish;
 mod keep;
 mod migrate;
 mod prune;
