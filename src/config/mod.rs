@@ -5,6 +5,7 @@ mod daemon;
 mod database;
 mod file;
 mod many;
+mod retention;
 mod source;
 mod times;
 mod values;
@@ -22,6 +23,7 @@ pub use daemon::{DaemonConfig, GivenDaemon};
 use database::database_path;
 use file::File;
 pub use many::GivenMany;
+pub use retention::GivenRetention;
 use source::{Source, Value};
 pub use times::GivenTimes;
 
@@ -29,12 +31,27 @@ const DEFAULT_DATABASE: &str = "data/fastflow.db";
 const DEFAULT_MIGRATIONS: &str = "migrations";
 const DEFAULT_BACKUPS: &str = "backups";
 /// The environment variables that are read.
-const VARIABLES: [&str; 31] = [
+const VARIABLES: [&str; 46] = [
     "SAFESTEP_DATABASE",
     "SAFESTEP_MIGRATIONS",
     "SAFESTEP_BACKUPS",
     "SAFESTEP_LOCK_TIMEOUT",
-    "SAFESTEP_KEEP",
+    "SAFESTEP_KEEP_LAST",
+    "SAFESTEP_KEEP_HOURLY",
+    "SAFESTEP_KEEP_DAILY",
+    "SAFESTEP_KEEP_WEEKLY",
+    "SAFESTEP_KEEP_MONTHLY",
+    "SAFESTEP_KEEP_YEARLY",
+    "SAFESTEP_KEEP_WITHIN",
+    "SAFESTEP_MAX_TOTAL",
+    "SAFESTEP_OFFSITE_KEEP_LAST",
+    "SAFESTEP_OFFSITE_KEEP_HOURLY",
+    "SAFESTEP_OFFSITE_KEEP_DAILY",
+    "SAFESTEP_OFFSITE_KEEP_WEEKLY",
+    "SAFESTEP_OFFSITE_KEEP_MONTHLY",
+    "SAFESTEP_OFFSITE_KEEP_YEARLY",
+    "SAFESTEP_OFFSITE_KEEP_WITHIN",
+    "SAFESTEP_OFFSITE_MAX_TOTAL",
     "SAFESTEP_VERIFY",
     "SAFESTEP_COMPRESSION",
     "SAFESTEP_LOG_DIR",
@@ -76,8 +93,8 @@ pub struct Given {
     pub config: Option<PathBuf>,
     /// `--lock-timeout`
     pub lock_timeout: Option<String>,
-    /// `--keep`
-    pub keep: Option<String>,
+    /// Which backups stay.
+    pub retention: GivenRetention,
     /// `--verify`
     pub verify: Option<String>,
     /// `--compression`
@@ -128,6 +145,8 @@ impl Config {
             "SAFESTEP_BACKUPS",
             file.backups.as_deref(),
         );
+        let zone = times::timezone(&given.times, &source)?;
+        let retained = retention::local(&given.retention, &source, zone)?;
         let settings = Settings {
             // Of a fleet, each job has its own.
             database: match fleet {
@@ -147,7 +166,8 @@ impl Config {
                 "lock-timeout",
                 file.lock_timeout.as_deref(),
             ))?,
-            keep: values::keep(source.text(given.keep.as_deref(), "keep", file.keep.as_deref()))?,
+            offsite_retention: retention::offsite(&source, &retained)?,
+            retention: retained,
             verify: values::verify(source.text(
                 given.verify.as_deref(),
                 "verify",
