@@ -41,9 +41,8 @@ pub struct Global {
     /// Longest wait for a lock, such as 500ms, 30s or 5m [default: 30s]
     #[arg(long, global = true, value_name = "TIME")]
     pub lock_timeout: Option<String>,
-    /// How many backups to keep [default: 10]
-    #[arg(long, global = true, value_name = "N")]
-    pub keep: Option<String>,
+    #[command(flatten)]
+    pub retention: Retention,
     /// How much is read to check the database: quick or full [default: quick]
     #[arg(long, global = true, value_name = "HOW")]
     pub verify: Option<String>,
@@ -74,6 +73,83 @@ pub struct Global {
     /// Tell each phase on standard error
     #[arg(short, long, global = true)]
     pub verbose: bool,
+}
+
+/// Which backups stay.
+#[derive(Debug, Args)]
+pub struct Retention {
+    /// Keep the newest N backups, or 'unlimited' [default: 10, where no rule is given]
+    #[arg(
+        long,
+        global = true,
+        value_name = "N",
+        allow_hyphen_values = true,
+        help_heading = "Retention"
+    )]
+    pub keep_last: Option<String>,
+    /// Keep the newest backup of each of the last N hours that have one
+    #[arg(
+        long,
+        global = true,
+        value_name = "N",
+        allow_hyphen_values = true,
+        help_heading = "Retention"
+    )]
+    pub keep_hourly: Option<String>,
+    /// … of the last N days
+    #[arg(
+        long,
+        global = true,
+        value_name = "N",
+        allow_hyphen_values = true,
+        help_heading = "Retention"
+    )]
+    pub keep_daily: Option<String>,
+    /// … of the last N weeks
+    #[arg(
+        long,
+        global = true,
+        value_name = "N",
+        allow_hyphen_values = true,
+        help_heading = "Retention"
+    )]
+    pub keep_weekly: Option<String>,
+    /// … of the last N months
+    #[arg(
+        long,
+        global = true,
+        value_name = "N",
+        allow_hyphen_values = true,
+        help_heading = "Retention"
+    )]
+    pub keep_monthly: Option<String>,
+    /// … of the last N years
+    #[arg(
+        long,
+        global = true,
+        value_name = "N",
+        allow_hyphen_values = true,
+        help_heading = "Retention"
+    )]
+    pub keep_yearly: Option<String>,
+    /// Keep all backups that are newer than this, counted from the newest, such as 7d or 1y5m7d2h (m: months)
+    #[arg(
+        long,
+        global = true,
+        value_name = "TIME",
+        allow_hyphen_values = true,
+        help_heading = "Retention"
+    )]
+    pub keep_within: Option<String>,
+    /// What the backups folder of a database may take, such as 20GB; the oldest go first [default: no limit]
+    #[arg(
+        long,
+        global = true,
+        value_name = "SIZE",
+        allow_hyphen_values = true,
+        help_heading = "Retention"
+    )]
+    pub max_total: Option<String>,
 }
 
 /// The form of standard output.

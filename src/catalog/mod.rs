@@ -30,7 +30,6 @@ pub use label::Label;
 pub use manifest::{FORMAT_VERSION, Manifest, Purpose};
 pub use names::{JobId, Slot};
 pub use record::{JobKind, JobRecord, Outcome};
-pub use retention::{Reason, Verdict};
 pub use verified::{DIGEST, VERIFY_LOCK, Verified};
 
 use crate::archive::{self, Compression, Packing};

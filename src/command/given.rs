@@ -1,7 +1,7 @@
 //! From what was typed to the settings that it gives.
 
-use crate::cli::{Backups, Cli, Command, Limit, Many, Times, Which};
-use crate::config::{Given, GivenDaemon, GivenKeys, GivenMany, GivenTimes};
+use crate::cli::{Backups, Cli, Command, Limit, Many, Retention, Times, Which};
+use crate::config::{Given, GivenDaemon, GivenKeys, GivenMany, GivenRetention, GivenTimes};
 
 /// What the command line says of the settings.
 #[must_use]
@@ -13,7 +13,7 @@ pub fn given(cli: &Cli) -> Given {
         backups: global.backups.clone(),
         config: global.config.clone(),
         lock_timeout: global.lock_timeout.clone(),
-        keep: global.keep.clone(),
+        retention: given_retention(&global.retention),
         verify: global.verify.clone(),
         compression: global.compression.clone(),
         keys: GivenKeys {
@@ -29,6 +29,19 @@ pub fn given(cli: &Cli) -> Given {
         daemon: given_daemon(&cli.command),
         times: given_times(&cli.command),
         many: given_many(&cli.command),
+    }
+}
+
+fn given_retention(typed: &Retention) -> GivenRetention {
+    GivenRetention {
+        last: typed.keep_last.clone(),
+        hourly: typed.keep_hourly.clone(),
+        daily: typed.keep_daily.clone(),
+        weekly: typed.keep_weekly.clone(),
+        monthly: typed.keep_monthly.clone(),
+        yearly: typed.keep_yearly.clone(),
+        within: typed.keep_within.clone(),
+        max_total: typed.max_total.clone(),
     }
 }
 

@@ -6,6 +6,7 @@ mod database;
 mod file;
 mod keys;
 mod many;
+mod retention;
 mod source;
 mod times;
 mod values;
@@ -25,6 +26,7 @@ use database::database_path;
 use file::File;
 pub use keys::GivenKeys;
 pub use many::GivenMany;
+pub use retention::GivenRetention;
 use source::{Source, Value};
 pub use times::GivenTimes;
 
@@ -32,12 +34,27 @@ const DEFAULT_DATABASE: &str = "data/fastflow.db";
 const DEFAULT_MIGRATIONS: &str = "migrations";
 const DEFAULT_BACKUPS: &str = "backups";
 /// The environment variables that are read.
-const VARIABLES: [&str; 35] = [
+const VARIABLES: [&str; 50] = [
     "SAFESTEP_DATABASE",
     "SAFESTEP_MIGRATIONS",
     "SAFESTEP_BACKUPS",
     "SAFESTEP_LOCK_TIMEOUT",
-    "SAFESTEP_KEEP",
+    "SAFESTEP_KEEP_LAST",
+    "SAFESTEP_KEEP_HOURLY",
+    "SAFESTEP_KEEP_DAILY",
+    "SAFESTEP_KEEP_WEEKLY",
+    "SAFESTEP_KEEP_MONTHLY",
+    "SAFESTEP_KEEP_YEARLY",
+    "SAFESTEP_KEEP_WITHIN",
+    "SAFESTEP_MAX_TOTAL",
+    "SAFESTEP_OFFSITE_KEEP_LAST",
+    "SAFESTEP_OFFSITE_KEEP_HOURLY",
+    "SAFESTEP_OFFSITE_KEEP_DAILY",
+    "SAFESTEP_OFFSITE_KEEP_WEEKLY",
+    "SAFESTEP_OFFSITE_KEEP_MONTHLY",
+    "SAFESTEP_OFFSITE_KEEP_YEARLY",
+    "SAFESTEP_OFFSITE_KEEP_WITHIN",
+    "SAFESTEP_OFFSITE_MAX_TOTAL",
     "SAFESTEP_VERIFY",
     "SAFESTEP_COMPRESSION",
     "SAFESTEP_RECIPIENTS_FILE",
@@ -83,8 +100,8 @@ pub struct Given {
     pub config: Option<PathBuf>,
     /// `--lock-timeout`
     pub lock_timeout: Option<String>,
-    /// `--keep`
-    pub keep: Option<String>,
+    /// Which backups stay.
+    pub retention: GivenRetention,
     /// `--verify`
     pub verify: Option<String>,
     /// `--compression`
@@ -142,6 +159,8 @@ impl Config {
             file.backups.as_deref(),
         );
         let (encryption, keys) = keys::keys(given, &source)?;
+        let zone = times::timezone(&given.times, &source)?;
+        let retained = retention::local(&given.retention, &source, zone)?;
         let settings = Settings {
             // Of a fleet, each job has its own.
             database: match fleet {
@@ -161,7 +180,8 @@ impl Config {
                 "lock-timeout",
                 file.lock_timeout.as_deref(),
             ))?,
-            keep: values::keep(source.text(given.keep.as_deref(), "keep", file.keep.as_deref()))?,
+            offsite_retention: retention::offsite(&source, &retained)?,
+            retention: retained,
             verify: values::verify(source.text(
                 given.verify.as_deref(),
                 "verify",

@@ -37,6 +37,7 @@ impl Error {
             Self::Locked { .. }
             | Self::JobRunning { .. }
             | Self::DiskSpace { .. }
+            | Self::OverMaxTotal { .. }
             | Self::OutsideWindow(_)
             | Self::OutOfTime(_)
             | Self::WouldNotFinish(_) => 75,
@@ -84,6 +85,7 @@ impl Error {
             Self::Locked { .. } => "locked",
             Self::JobRunning { .. } => "job_running",
             Self::DiskSpace { .. } => "disk_space",
+            Self::OverMaxTotal { .. } => "over_max_total",
             Self::Interrupted { .. } => "interrupted",
             Self::OutsideWindow(_) => "outside_window",
             Self::OutOfTime(_) => "out_of_time",

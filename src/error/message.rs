@@ -204,6 +204,16 @@ impl fmt::Display for Error {
                 "too little space at {}: {needed_bytes} bytes are needed, {free_bytes} are free",
                 path.display()
             ),
+            Self::OverMaxTotal {
+                folder,
+                needed_bytes,
+                stay_bytes,
+                max_bytes,
+            } => write!(
+                f,
+                "the backups in {} may take {max_bytes} bytes (--max-total): the copies need up to {needed_bytes}, and {stay_bytes} have to stay",
+                folder.display()
+            ),
             Self::Interrupted { signal } => write!(f, "interrupted by {}", signal_name(*signal)),
             Self::OutsideWindow(facts) => outside(f, facts),
             Self::OutOfTime(facts) => {

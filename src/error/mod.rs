@@ -215,6 +215,13 @@ pub enum Error {
         needed_bytes: u64,
         free_bytes: u64,
     },
+    /// The backups would take more than they may.
+    OverMaxTotal {
+        folder: PathBuf,
+        needed_bytes: u64,
+        stay_bytes: u64,
+        max_bytes: u64,
+    },
     /// Stopped by a signal.
     Interrupted { signal: i32 },
     /// The window in which it may run is closed.

@@ -55,7 +55,7 @@ pub(super) async fn finish(run: &mut Run<'_>, mut changed: Changed) -> Result<()
         .backup
         .as_ref()
         .map(|backup| Path::new(&backup.path));
-    let pruned = context.catalog().prune(context.settings.keep, made);
+    let pruned = context.catalog().prune(&context.settings.retention, made);
     run.report.note("prune", pruned);
     changed.failure.map_or(Ok(()), Err)
 }

@@ -36,6 +36,7 @@ use crate::clock::{Deadline, Stopwatch};
 use crate::encryption::{Encryption, Keys};
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
+use crate::retention::Policy;
 use crate::snapshot::Surroundings;
 use crate::sqlite::{Depth, Interrupt};
 use crate::storage::{self, JobLock, PathKind};
@@ -67,8 +68,10 @@ pub struct Settings {
     pub backups: PathBuf,
     /// The longest wait for any one lock.
     pub lock_timeout: Duration,
-    /// How many backups stay.
-    pub keep: usize,
+    /// Which backups stay.
+    pub retention: Policy,
+    /// Which stay off site.
+    pub offsite_retention: Policy,
     /// How much is read to check the database and its backups.
     pub verify: Depth,
     /// How new backups are compressed.

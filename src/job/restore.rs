@@ -107,7 +107,7 @@ async fn go(context: &Context<'_>, backup: &Backup, report: &mut Report) -> Resu
     report.note("records", closed);
     let archived = recover::archive_leftovers(context, report);
     report.note("snapshots", archived);
-    let pruned = catalog.prune(context.settings.keep, Some(&used));
+    let pruned = catalog.prune(&context.settings.retention, Some(&used));
     report.note("prune", pruned);
     Ok(())
 }

@@ -57,10 +57,13 @@ fn pruned(report: &Pruning) -> String {
             bytes(judged.archive_bytes),
         ]
     };
-    let gone = report.removed.iter().map(|one| line(one, word.into()));
+    let gone = report.removed.iter().map(|one| {
+        let why = one.goes.map_or_else(String::new, |why| format!(": {why}"));
+        line(one, format!("{word}{why}"))
+    });
     let kept = report.kept.iter().map(|one| {
-        let why = one.stays.map_or_else(String::new, |why| why.to_string());
-        line(one, format!("stays: {why}"))
+        let reasons: Vec<String> = one.stays.iter().map(ToString::to_string).collect();
+        line(one, format!("stays: {}", reasons.join(", ")))
     });
     let rows: Vec<Vec<String>> = gone.chain(kept).collect();
     let mut text = table(&rows);
