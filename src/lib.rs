@@ -28,6 +28,7 @@ pub mod authoring;
 
 // Copies, changes, and the way back.
 pub mod catalog;
+pub mod offsite;
 pub mod snapshot;
 pub mod migrator;
 pub mod forecast;

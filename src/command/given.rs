@@ -1,7 +1,7 @@
 //! From what was typed to the settings that it gives.
 
 use crate::cli::{Cli, Command, Limit, Many, Times};
-use crate::config::{Given, GivenDaemon, GivenMany, GivenTimes};
+use crate::config::{Given, GivenDaemon, GivenMany, GivenOffsite, GivenTimes};
 
 /// What the command line says of the settings.
 #[must_use]
@@ -20,6 +20,11 @@ pub fn given(cli: &Cli) -> Given {
         metrics_file: global.metrics_file.clone(),
         pushgateway: global.pushgateway.clone(),
         create_if_missing: creates(&cli.command),
+        offsite: GivenOffsite {
+            url: global.offsite.clone(),
+            required: global.offsite_required,
+            timeout: global.offsite_timeout.clone(),
+        },
         daemon: given_daemon(&cli.command),
         times: given_times(&cli.command),
         many: given_many(&cli.command),

@@ -38,6 +38,8 @@ pub(super) struct File {
     pub(super) shards: Option<String>,
     #[serde(default)]
     pub(super) daemon: DaemonFile,
+    #[serde(default)]
+    pub(super) offsite: OffsiteFile,
     #[serde(rename = "metrics_file")]
     pub(super) metrics: Option<PathBuf>,
     pub(super) pushgateway: Option<String>,
@@ -60,6 +62,19 @@ pub(super) struct DaemonFile {
     pub(super) prune: Option<String>,
     pub(super) missed: Option<String>,
     pub(super) listen: Option<String>,
+}
+
+/// Its part `[offsite]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OffsiteFile {
+    pub(super) url: Option<String>,
+    pub(super) endpoint: Option<String>,
+    pub(super) region: Option<String>,
+    pub(super) path_style: Option<bool>,
+    #[serde(default, deserialize_with = "switch")]
+    pub(super) required: Option<String>,
+    pub(super) timeout: Option<String>,
 }
 
 /// A number, kept as text like the values of flags.
@@ -95,7 +110,7 @@ impl File {
         let wrong = |message: String| {
             usage(
                 format!("{}: {message}", path.display()),
-                "The keys are database, migrations, backups, lock_timeout, keep, verify, compression, log_dir, window, timezone, wait, deadline, metrics_file, pushgateway, on_success, on_failure, all, jobs, max_failures and shards; those of [daemon] are run, backup, verify, prune, missed and listen.",
+                "The keys are database, migrations, backups, lock_timeout, keep, verify, compression, log_dir, window, timezone, wait, deadline, metrics_file, pushgateway, on_success, on_failure, all, jobs, max_failures and shards; those of [daemon] are run, backup, verify, prune, missed and listen; those of [offsite] are url, endpoint, region, path_style, required and timeout.",
             )
         };
         let bytes = storage::read_bounded(&path, LIMIT_BYTES).map_err(|error| {

@@ -5,6 +5,7 @@ mod daemon;
 mod database;
 mod file;
 mod many;
+mod offsite;
 mod source;
 mod times;
 mod values;
@@ -16,20 +17,22 @@ use crate::error::{Error, Result};
 use crate::fleet::Fleet;
 use crate::job::Settings;
 use crate::notify::Outlets;
+use crate::offsite::VARIABLES as OF_STORES;
 use crate::storage;
 
 pub use daemon::{DaemonConfig, GivenDaemon};
 use database::database_path;
 use file::File;
 pub use many::GivenMany;
+pub use offsite::GivenOffsite;
 use source::{Source, Value};
 pub use times::GivenTimes;
 
 const DEFAULT_DATABASE: &str = "data/fastflow.db";
 const DEFAULT_MIGRATIONS: &str = "migrations";
 const DEFAULT_BACKUPS: &str = "backups";
-/// The environment variables that are read.
-const VARIABLES: [&str; 31] = [
+/// The environment variables that are read, besides those by which stores are found.
+const VARIABLES: [&str; 34] = [
     "SAFESTEP_DATABASE",
     "SAFESTEP_MIGRATIONS",
     "SAFESTEP_BACKUPS",
@@ -59,6 +62,9 @@ const VARIABLES: [&str; 31] = [
     "SAFESTEP_TIMEZONE",
     "SAFESTEP_WAIT",
     "SAFESTEP_DEADLINE",
+    "SAFESTEP_OFFSITE",
+    "SAFESTEP_OFFSITE_REQUIRED",
+    "SAFESTEP_OFFSITE_TIMEOUT",
     "DATABASE_URL",
     "DATA_DIR",
 ];
@@ -94,6 +100,8 @@ pub struct Given {
     pub times: GivenTimes,
     /// Of a verb that can be run on many databases.
     pub many: Option<GivenMany>,
+    /// Where copies go off site.
+    pub offsite: GivenOffsite,
     /// Of the daemon.
     pub daemon: Option<GivenDaemon>,
 }
@@ -128,6 +136,7 @@ impl Config {
             "SAFESTEP_BACKUPS",
             file.backups.as_deref(),
         );
+        let access = offsite::access(&source);
         let settings = Settings {
             // Of a fleet, each job has its own.
             database: match fleet {
@@ -160,6 +169,8 @@ impl Config {
             ))?,
             create_if_missing: given.create_if_missing,
             times: times::times(&given.times, &source)?,
+            offsite: offsite::offsite(&given.offsite, &source, &access)?,
+            access,
             is_named: given.database.is_some() || given.backups.is_some() || given.config.is_some(),
         };
         let log_dir = source
@@ -199,7 +210,7 @@ impl Config {
 /// Refuses variables that are no text: to pass over one would be to work on another database than was meant.
 pub fn require_text(env: &dyn Fn(&str) -> Option<OsString>) -> Result<()> {
     let is_no_text = |name: &&&str| env(name).is_some_and(|value| value.to_str().is_none());
-    match VARIABLES.iter().find(is_no_text) {
+    match VARIABLES.iter().chain(&OF_STORES).find(is_no_text) {
         None => Ok(()),
         Some(name) => Err(usage(
             format!("the environment variable {name} is not UTF-8"),

@@ -33,6 +33,7 @@ use crate::catalog::{Catalog, JobId, JobKind, JobRecord};
 use crate::clock::{Deadline, Stopwatch};
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
+use crate::offsite::{Access, Offsite};
 use crate::snapshot::Surroundings;
 use crate::sqlite::{Depth, Interrupt};
 use crate::storage::{self, JobLock, PathKind};
@@ -74,6 +75,10 @@ pub struct Settings {
     pub create_if_missing: bool,
     /// When a migration may run, and for how long.
     pub times: Times,
+    /// Where copies of the backups go, if anywhere.
+    pub offsite: Option<Offsite>,
+    /// How a store is reached that a command names by its URL.
+    pub access: Access,
     /// Whether it is the command line that says which database. What is printed to be typed next has to say it as well: without it,
     /// the same command means another database.
     pub is_named: bool,
