@@ -77,25 +77,27 @@ fn patience(limit: Duration, interrupt: &Interrupt) -> Patience<'_> {
 }
 
 /// After a job: what it has made, and what earlier ones could not copy. Its outcome stands, whatever comes of this.
-pub(super) async fn copy_after(context: &Context<'_>, report: &mut Report) {
+/// Of what comes back only `backup` makes use: where a copy is required, one that could not be made is its failure.
+pub(super) async fn copy_after(context: &Context<'_>, report: &mut Report) -> Result<()> {
     let Some(offsite) = context.offsite() else {
-        return;
+        return Ok(());
     };
     let has_made = report.backup.is_some() || !report.recovered.is_empty();
     if !has_made || context.interrupt.signal().is_some() {
-        return;
+        return Ok(());
     }
     report.begin(context.monitor, "off site");
     let mut copies = report.offsite.take().unwrap_or_default();
     let done = copy(context, offsite, &mut copies).await;
-    if let Err(error) = done {
+    if let Err(error) = &done {
         copies.error = Some(error.to_string());
-        warn(context, report, &error);
+        warn(context, report, error);
     }
     if let Ok(left) = context.catalog().not_copied(&copies.place) {
         copies.pending = Some(left.len());
     }
     report.offsite = Some(copies);
+    if offsite.required { done } else { Ok(()) }
 }
 
 fn warn(context: &Context<'_>, report: &mut Report, error: &Error) {

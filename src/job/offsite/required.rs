@@ -23,7 +23,7 @@ pub(in crate::job) async fn protect(
         return Ok(keeping.unwrap_or_else(|| Keeping::start(catalog, snapshot)));
     };
     let keeping = match keeping {
-        Some(done) if done.is_done() => return Ok(done),
+        Some(done @ Keeping::Done(_)) => return Ok(done),
         Some(started) => started.allow(),
         None => Keeping::start_alone(catalog, snapshot),
     };
@@ -43,5 +43,5 @@ pub(in crate::job) async fn protect(
     run.report.offsite = Some(copies);
     sent?;
     fault::reach(Point::OffsiteProtected);
-    Ok(Keeping::done(kept))
+    Ok(Keeping::Done(Box::new(kept)))
 }
