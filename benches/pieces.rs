@@ -277,11 +277,14 @@ fn nothing_to_do(criterion: &mut Criterion, world: &World) {
         migrations: migrations(),
         backups: world.path("backups"),
         lock_timeout: Duration::from_secs(30),
-        keep: 1,
+        retention: Policy::default(),
+        offsite_retention: Policy::default(),
         verify: Depth::Quick,
         compression: Compression::default(),
         times: safestep::job::Times::default(),
         create_if_missing: false,
+        offsite: None,
+        access: safestep::offsite::Access::default(),
         is_named: false,
     };
     let context = Context {

@@ -6,6 +6,8 @@ mod database;
 mod file;
 mod keys;
 mod many;
+mod offsite;
+mod retention;
 mod source;
 mod times;
 mod values;
@@ -13,10 +15,12 @@ mod values;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use crate::clock::Stamp;
 use crate::error::{Error, Result};
 use crate::fleet::Fleet;
 use crate::job::Settings;
 use crate::notify::Outlets;
+use crate::offsite::VARIABLES as OF_STORES;
 use crate::storage;
 
 pub use daemon::{DaemonConfig, GivenDaemon};
@@ -24,19 +28,36 @@ use database::database_path;
 use file::File;
 pub use keys::GivenKeys;
 pub use many::GivenMany;
+pub use offsite::GivenOffsite;
+pub use retention::GivenRetention;
 use source::{Source, Value};
 pub use times::GivenTimes;
 
 const DEFAULT_DATABASE: &str = "data/fastflow.db";
 const DEFAULT_MIGRATIONS: &str = "migrations";
 const DEFAULT_BACKUPS: &str = "backups";
-/// The environment variables that are read.
-const VARIABLES: [&str; 35] = [
+/// The environment variables that are read, besides those by which stores are found.
+const VARIABLES: [&str; 53] = [
     "SAFESTEP_DATABASE",
     "SAFESTEP_MIGRATIONS",
     "SAFESTEP_BACKUPS",
     "SAFESTEP_LOCK_TIMEOUT",
-    "SAFESTEP_KEEP",
+    "SAFESTEP_KEEP_LAST",
+    "SAFESTEP_KEEP_HOURLY",
+    "SAFESTEP_KEEP_DAILY",
+    "SAFESTEP_KEEP_WEEKLY",
+    "SAFESTEP_KEEP_MONTHLY",
+    "SAFESTEP_KEEP_YEARLY",
+    "SAFESTEP_KEEP_WITHIN",
+    "SAFESTEP_MAX_TOTAL",
+    "SAFESTEP_OFFSITE_KEEP_LAST",
+    "SAFESTEP_OFFSITE_KEEP_HOURLY",
+    "SAFESTEP_OFFSITE_KEEP_DAILY",
+    "SAFESTEP_OFFSITE_KEEP_WEEKLY",
+    "SAFESTEP_OFFSITE_KEEP_MONTHLY",
+    "SAFESTEP_OFFSITE_KEEP_YEARLY",
+    "SAFESTEP_OFFSITE_KEEP_WITHIN",
+    "SAFESTEP_OFFSITE_MAX_TOTAL",
     "SAFESTEP_VERIFY",
     "SAFESTEP_COMPRESSION",
     "SAFESTEP_RECIPIENTS_FILE",
@@ -65,6 +86,9 @@ const VARIABLES: [&str; 35] = [
     "SAFESTEP_TIMEZONE",
     "SAFESTEP_WAIT",
     "SAFESTEP_DEADLINE",
+    "SAFESTEP_OFFSITE",
+    "SAFESTEP_OFFSITE_REQUIRED",
+    "SAFESTEP_OFFSITE_TIMEOUT",
     "DATABASE_URL",
     "DATA_DIR",
 ];
@@ -82,8 +106,8 @@ pub struct Given {
     pub config: Option<PathBuf>,
     /// `--lock-timeout`
     pub lock_timeout: Option<String>,
-    /// `--keep`
-    pub keep: Option<String>,
+    /// Which backups stay.
+    pub retention: GivenRetention,
     /// `--verify`
     pub verify: Option<String>,
     /// `--compression`
@@ -98,10 +122,14 @@ pub struct Given {
     pub pushgateway: Option<String>,
     /// `--create-if-missing`
     pub create_if_missing: bool,
+    /// `--before`
+    pub before: Option<String>,
     /// When a migration may run, and for how long.
     pub times: GivenTimes,
     /// Of a verb that can be run on many databases.
     pub many: Option<GivenMany>,
+    /// Where copies go off site.
+    pub offsite: GivenOffsite,
     /// Of the daemon.
     pub daemon: Option<GivenDaemon>,
 }
@@ -113,6 +141,8 @@ pub struct Config {
     pub settings: Settings,
     /// Where there are many databases.
     pub fleet: Option<Fleet>,
+    /// Only backups made before this moment are meant.
+    pub before: Option<Stamp>,
     /// Of the daemon.
     pub daemon: Option<DaemonConfig>,
     /// Where the rolling log files go.
@@ -137,6 +167,9 @@ impl Config {
             file.backups.as_deref(),
         );
         let (encryption, keys) = keys::keys(given, &source)?;
+        let zone = times::timezone(&given.times, &source)?;
+        let retained = retention::local(&given.retention, &source, zone)?;
+        let access = offsite::access(&source);
         let settings = Settings {
             // Of a fleet, each job has its own.
             database: match fleet {
@@ -151,12 +184,14 @@ impl Config {
                 )
                 .unwrap_or_else(|| DEFAULT_MIGRATIONS.into()),
             backups: storage::absolute(&backups.unwrap_or_else(|| DEFAULT_BACKUPS.into()))?,
+            group: PathBuf::new(),
             lock_timeout: values::lock_timeout(source.text(
                 given.lock_timeout.as_deref(),
                 "lock-timeout",
                 file.lock_timeout.as_deref(),
             ))?,
-            keep: values::keep(source.text(given.keep.as_deref(), "keep", file.keep.as_deref()))?,
+            offsite_retention: retention::offsite(&source, &retained)?,
+            retention: retained,
             verify: values::verify(source.text(
                 given.verify.as_deref(),
                 "verify",
@@ -171,6 +206,8 @@ impl Config {
             keys,
             create_if_missing: given.create_if_missing,
             times: times::times(&given.times, &source)?,
+            offsite: offsite::offsite(&given.offsite, &source, &access)?,
+            access,
             is_named: given.database.is_some() || given.backups.is_some() || given.config.is_some(),
         };
         let log_dir = source
@@ -184,6 +221,7 @@ impl Config {
         Ok(Self {
             settings,
             fleet,
+            before: times::before(given, &source)?,
             daemon,
             log_dir,
             outlets: outlets(given, &source)?,
@@ -210,7 +248,7 @@ impl Config {
 /// Refuses variables that are no text: to pass over one would be to work on another database than was meant.
 pub fn require_text(env: &dyn Fn(&str) -> Option<OsString>) -> Result<()> {
     let is_no_text = |name: &&&str| env(name).is_some_and(|value| value.to_str().is_none());
-    match VARIABLES.iter().find(is_no_text) {
+    match VARIABLES.iter().chain(&OF_STORES).find(is_no_text) {
         None => Ok(()),
         Some(name) => Err(usage(
             format!("the environment variable {name} is not UTF-8"),

@@ -14,6 +14,7 @@ pub(super) struct Source<'s> {
 }
 
 /// A setting as it was written, and where.
+#[derive(Clone)]
 pub(super) struct Value {
     pub(super) text: String,
     /// The flag, the variable or the key.
@@ -50,6 +51,22 @@ impl Source<'_> {
     ) -> Option<Value> {
         let variable = format!("SAFESTEP_DAEMON_{}", name.to_uppercase());
         self.first(given, flag, variable, file, &format!("{name} of [daemon]"))
+    }
+
+    /// A setting of `[offsite]`: `key` there, and for flag and variable that name, or none of its own for the URL.
+    pub(super) fn of_offsite(
+        &self,
+        given: Option<&str>,
+        key: &str,
+        file: Option<&str>,
+    ) -> Option<Value> {
+        let flag = if key == "url" {
+            "offsite".to_owned()
+        } else {
+            format!("offsite-{key}")
+        };
+        let variable = format!("SAFESTEP_{}", flag.replace('-', "_").to_uppercase());
+        self.first(given, &flag, variable, file, &format!("{key} of [offsite]"))
     }
 
     fn first(

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::source::{Source, Value};
-use super::usage;
-use crate::clock::{Window, Zone, parse_duration};
+use super::{Given, usage};
+use crate::clock::{Stamp, Window, Zone, parse_duration};
 use crate::error::Result;
 use crate::job::Times;
 
@@ -46,6 +46,16 @@ pub(super) fn times(given: &GivenTimes, source: &Source<'_>) -> Result<Times> {
     })
 }
 
+/// The moment before which a backup is to be made, read by the clock of the zone where it has no offset.
+pub(super) fn before(given: &Given, source: &Source<'_>) -> Result<Option<Stamp>> {
+    let Some(text) = &given.before else {
+        return Ok(None);
+    };
+    let zone = timezone(&given.times, source)?;
+    let wrong = |message: String| usage(format!("--before: {message}"), "Give --before a moment.");
+    Stamp::as_written(text, zone).map(Some).map_err(wrong)
+}
+
 /// The zone in which all times are meant that are written as a clock shows them.
 pub(super) fn timezone(given: &GivenTimes, source: &Source<'_>) -> Result<Zone> {
     zone(source.text(
@@ -68,7 +78,7 @@ fn read(value: &Value, zone: Zone) -> Result<Window> {
     Window::parse(&value.text, zone).map_err(|message| value.wrong(message, hint))
 }
 
-fn switch(value: Option<Value>) -> Result<bool> {
+pub(super) fn switch(value: Option<Value>) -> Result<bool> {
     let Some(value) = value else {
         return Ok(false);
     };

@@ -114,6 +114,7 @@ impl Error {
                 "Stop the application now. Then put the backup back: `safestep restore {} --yes`.",
                 backup.display()
             ),
+            Self::Offsite(failure) => failure.cause.hint().into(),
             Self::RecordUnusable { record, .. } => format!(
                 "It may be the trace of a job that was cut short. `safestep backups list` shows the backup of that time: put it back \
                  (`safestep restore <backup>`), or leave the database if the application finds all well in it. Then move {} out of the \
@@ -136,6 +137,9 @@ impl Error {
             }
             Self::DiskSpace { .. } => {
                 "Free some space there; if it is the backups that need it, put --backups on a larger disk. Then run the same command again.".into()
+            }
+            Self::OverMaxTotal { .. } => {
+                "Raise --max-total, also on this one command, or move away what `safestep backups prune --dry-run` shows to stay. Nothing was removed.".into()
             }
             Self::Interrupted { .. } => "Run the same command again.".into(),
             Self::OutsideWindow(_) => "Run the same command again then, or let it wait: --wait. To run it now all the same: --window \"daily 00:00-24:00\"."
