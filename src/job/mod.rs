@@ -37,7 +37,7 @@ use crate::clock::{Deadline, Stopwatch};
 use crate::encryption::{Encryption, Keys};
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
-use crate::offsite::{Access, Offsite};
+use crate::offsite::{Access, Offsite, Place};
 use crate::retention::Policy;
 use crate::snapshot::Surroundings;
 use crate::sqlite::{Depth, Interrupt};
@@ -45,10 +45,10 @@ use crate::storage::{self, JobLock, PathKind};
 
 pub use backup::backup;
 pub use changed::changed_files;
+pub use migrate::{migrate, migrate_with, repair, stamp};
 pub use offsite::{
     At, Copies, Fetching, Shelf, Upload, fetch, open_shelf, prune_remote, upload, verify_remote,
 };
-pub use migrate::{migrate, migrate_with, repair, stamp};
 pub use prune::{Judged, Pruning, prune};
 pub use report::{Applied, BackupSummary, Phase, Report};
 pub use restore::{gather, restore};
@@ -116,6 +116,13 @@ impl Settings {
         let folder = self.catalog().folder().file_name().map(PathBuf::from);
         let name = self.group.join(folder.unwrap_or_default());
         name.to_string_lossy().into_owned()
+    }
+
+    /// Where the copies of this database go, if they go anywhere.
+    #[must_use]
+    pub fn shelf(&self) -> Option<Place> {
+        let place = self.offsite.as_ref()?.place.clone();
+        Some(place.below(&self.shelf_name()))
     }
 
     /// What a command must be followed by to mean this database.
