@@ -13,7 +13,7 @@ use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use safestep::archive::{self, Compression, Contents, Wanted, Wrapping};
 use safestep::clock::Deadline;
-use safestep::encryption::{Encryption, Passphrase};
+use safestep::encryption::{Encryption, Keys, Passphrase};
 use safestep::enums::EnumMap;
 use safestep::job::{self, Context, Goal, Report, Settings};
 use safestep::migration::Migrations;
@@ -281,6 +281,8 @@ fn nothing_to_do(criterion: &mut Criterion, world: &World) {
         verify: Depth::Quick,
         compression: Compression::default(),
         times: safestep::job::Times::default(),
+        encryption: None,
+        keys: Keys::default(),
         create_if_missing: false,
         is_named: false,
     };
