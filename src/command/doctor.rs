@@ -1,5 +1,7 @@
 //! `doctor`: everything that an operator would look at, in one go, without changing anything.
 
+mod keys;
+
 use serde::Serialize;
 use serde_json::json;
 
@@ -88,6 +90,7 @@ pub(super) async fn doctor(context: Context<'_>) -> Outcome {
     look_at_locks(&context, &mut exam);
     look_at_disk(&context, &mut exam);
     look_at_jobs(&context, &mut exam);
+    keys::look(&context, &mut exam);
     let migrations = Migrations::read(&context.settings.migrations);
     let migrations = exam.take("migrations", migrations);
     let opened = open_as_it_is(&context).await;
