@@ -50,6 +50,15 @@ pub struct Global {
     /// How new backups are compressed: gzip, zstd or none, with a level from 1 to 9 as in zstd:9 [default: gzip]
     #[arg(long, global = true, value_name = "HOW")]
     pub compression: Option<String>,
+    /// Encrypt new backups to the age recipients in this file, one a line
+    #[arg(long, global = true, value_name = "FILE")]
+    pub recipients_file: Option<PathBuf>,
+    /// The age identities that open encrypted backups
+    #[arg(long, global = true, value_name = "FILE")]
+    pub identity_file: Option<PathBuf>,
+    /// Encrypt new backups with the passphrase in this file, which also opens them; or set SAFESTEP_PASSPHRASE
+    #[arg(long, global = true, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
     /// Folder of the rolling JSON log files [default: <backups>/logs]
     #[arg(long, global = true, value_name = "DIR")]
     pub log_dir: Option<PathBuf>,

@@ -14,6 +14,7 @@ pub mod storage;
 pub mod sqlite;
 pub mod beside;
 pub mod http;
+pub mod encryption;
 pub mod archive;
 pub mod grammar;
 

@@ -111,6 +111,19 @@ impl Manifest {
         Ok(manifest)
     }
 
+    pub(super) fn without_rows(&self) -> Self {
+        Self {
+            rows: BTreeMap::new(),
+            ..self.clone()
+        }
+    }
+
+    /// Whether it is the same but for the rows, which a label leaves out.
+    #[must_use]
+    pub fn is_alike(&self, other: &Self) -> bool {
+        self.without_rows() == other.without_rows()
+    }
+
     /// What of it becomes part of a name, or has to agree with itself.
     pub(super) fn check(&self) -> std::result::Result<(), String> {
         let is_name = |text: &str| !text.is_empty() && !text.contains('/') && text != "..";

@@ -4,7 +4,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::names::{
-    DAMAGED_DRAFT, DRAFTS, RECORD, RECORD_DRAFT, SNAPSHOT, UNPACKED, VERIFIED, stem_of,
+    DAMAGED_DRAFT, DRAFTS, LABEL, LABEL_DRAFT, RECORD, RECORD_DRAFT, SNAPSHOT, UNPACKED, VERIFIED,
+    stem_of,
 };
 use super::{Backup, Catalog, JobRecord, Purpose, discard_database};
 use crate::error::{Error, Result};
@@ -49,16 +50,19 @@ impl fmt::Display for Reason {
 }
 
 impl Catalog {
-    /// Removes what jobs that were cut short before their first change have left: drafts, unpacked copies, and raw
-    /// snapshots without a record.
+    /// Removes what jobs that were cut short before their first change have left: drafts, labels without an archive, unpacked
+    /// copies, and raw snapshots without a record.
     pub fn sweep(&self) -> Result<()> {
-        for suffix in DRAFTS.into_iter().chain([RECORD_DRAFT]) {
+        for suffix in DRAFTS.into_iter().chain([RECORD_DRAFT, LABEL_DRAFT]) {
             for path in self.leftovers(suffix)? {
                 storage::remove(&path)?;
             }
         }
         for path in self.leftovers(UNPACKED)? {
             discard_database(&path)?;
+        }
+        for path in self.lone_labels()? {
+            storage::remove(&path)?;
         }
         self.sweep_scratch()?;
         for path in self.with_suffix(DAMAGED_DRAFT)? {
@@ -141,6 +145,11 @@ impl Catalog {
         let stem = stem_of(&backup.path);
         storage::remove(&backup.path)?;
         fault::reach(Point::PruneArchive);
+        if backup.encrypted {
+            // Behind its archive: an encrypted archive without its label would be taken for a bad one, and stay for ever.
+            storage::remove(&self.folder.join(format!("{stem}{LABEL}")))?;
+            fault::reach(Point::PruneLabel);
+        }
         storage::remove(&self.folder.join(format!("{stem}{VERIFIED}")))?;
         storage::remove(&self.folder.join(format!("{stem}{RECORD}")))?;
         fault::reach(Point::PruneRecord);

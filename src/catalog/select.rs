@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::names::stem_of;
-use super::{Backup, Catalog, Manifest, Purpose, read_backup};
+use super::{Backup, Catalog, Manifest, Purpose};
 use crate::error::{Error, Result};
 use crate::storage::{self, PathKind};
 
@@ -19,7 +19,7 @@ impl Catalog {
         match storage::kind(Path::new(wanted)) {
             Ok(PathKind::Missing) => self.named(wanted),
             // What is no archive, or cannot be looked at, is refused when it is opened.
-            _ => read_backup(Path::new(wanted)),
+            _ => self.read_backup(Path::new(wanted)),
         }
     }
 
@@ -73,7 +73,7 @@ impl Catalog {
         }
     }
 
-    /// An earlier backup of exactly this file content: the snapshot of a job that fails again and again is kept once.
+    /// The newest backup of exactly this file content.
     pub fn twin_of(&self, manifest: &Manifest) -> Result<Option<Backup>> {
         let (good, _) = self.backups()?;
         Ok(good.into_iter().rev().find(|backup| {
@@ -89,10 +89,12 @@ fn is_named(path: &Path, wanted: &str) -> bool {
     !wanted.is_empty() && (name.starts_with(wanted) || stem.rsplit('_').next() == Some(wanted))
 }
 
-/// The archive that an error of [`read_backup`] is about.
+/// The archive that an error of [`Catalog::read_backup`] is about.
 fn path_of(error: &Error) -> Option<&Path> {
     match error {
-        Error::BackupUnusable { backup: path, .. } | Error::Io { path, .. } => Some(path),
+        Error::BackupUnusable { backup: path, .. }
+        | Error::KeyNeeded { backup: path, .. }
+        | Error::Io { path, .. } => Some(path),
         _ => None,
     }
 }

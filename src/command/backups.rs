@@ -3,14 +3,13 @@
 use serde_json::json;
 
 use super::Outcome;
-use crate::archive::tar_command;
-use crate::catalog::{Backup, Catalog};
+use crate::catalog::{Backup, Catalog, DIGEST};
 use crate::error::Result;
 use crate::job::{self, Chosen, Context, Judged, Pruning, Verification};
 use crate::report::{Answer, Told, amount, bytes, duration, table};
 
 fn catalog(context: Context<'_>) -> Catalog {
-    Catalog::new(&context.settings.backups, &context.settings.database)
+    context.settings.catalog()
 }
 
 pub(super) fn list(context: Context<'_>) -> Result<Answer> {
@@ -48,17 +47,27 @@ fn row(catalog: &Catalog, backup: &Backup) -> Vec<String> {
         manifest.from.clone(),
         purpose(backup),
         bytes(manifest.size_bytes),
-        bytes(backup.archive_bytes),
+        archive_size(backup),
         last_verified(catalog, backup),
     ]
+}
+
+fn archive_size(backup: &Backup) -> String {
+    let size = bytes(backup.archive_bytes);
+    if backup.encrypted {
+        format!("{size} age")
+    } else {
+        size
+    }
 }
 
 /// `2026-11-22T19:23:50.077Z`, or that it was never verified, or that it is bad.
 fn last_verified(catalog: &Catalog, backup: &Backup) -> String {
     match catalog.verified(backup) {
         None => "never".into(),
-        Some(verified) if verified.finding.is_none() => verified.at,
-        Some(verified) => format!("BAD at {}", verified.at),
+        Some(verified) if verified.finding.is_some() => format!("BAD at {}", verified.at),
+        Some(verified) if verified.check == DIGEST => format!("{} (digest)", verified.at),
+        Some(verified) => verified.at,
     }
 }
 
@@ -75,6 +84,7 @@ fn facts(catalog: &Catalog, backup: &Backup) -> serde_json::Value {
     json!({
         "path": backup.path,
         "archive_bytes": backup.archive_bytes,
+        "encrypted": backup.encrypted,
         "manifest": backup.manifest,
         "verified": catalog.verified(backup),
     })
@@ -114,6 +124,9 @@ pub(super) fn show(context: Context<'_>, wanted: &str) -> Result<Answer> {
         vec!["sha256".into(), manifest.sha256.clone()],
         vec!["verified".into(), last_verified(&catalog, &backup)],
     ];
+    if backup.encrypted {
+        lines.push(vec!["encrypted".into(), "yes".into()]);
+    }
     if !manifest.rows.is_empty() {
         let tables = i64::try_from(manifest.rows.len()).unwrap_or(i64::MAX);
         lines.push(vec![
@@ -123,12 +136,7 @@ pub(super) fn show(context: Context<'_>, wanted: &str) -> Result<Answer> {
     }
     lines.push(vec![
         "unpack".into(),
-        format!(
-            "{} {} {} > copy.db",
-            tar_command(&backup.path),
-            backup.path.display(),
-            manifest.file
-        ),
+        format!("{} > copy.db", backup.print_command()),
     ]);
     lines.push(vec![
         "put back".into(),
@@ -172,9 +180,10 @@ fn verified(report: &Verification) -> String {
     let mut text = String::new();
     for checked in &report.checked {
         let name = checked.id.as_deref().unwrap_or(&checked.path);
-        let word = match &checked.finding {
-            None => "sound".to_owned(),
-            Some(finding) => format!("BAD: {finding}"),
+        let word = match (&checked.finding, checked.check) {
+            (Some(finding), _) => format!("BAD: {finding}"),
+            (None, Some(DIGEST)) => "unchanged since it was made, not opened".to_owned(),
+            (None, _) => "sound".to_owned(),
         };
         text.push_str(&format!("{name}  {word} ({})\n", duration(checked.ms)));
     }

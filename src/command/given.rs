@@ -1,7 +1,7 @@
 //! From what was typed to the settings that it gives.
 
 use crate::cli::{Cli, Command, Limit, Many, Times};
-use crate::config::{Given, GivenDaemon, GivenMany, GivenOffsite, GivenTimes};
+use crate::config::{Given, GivenDaemon, GivenKeys, GivenMany, GivenOffsite, GivenTimes};
 
 /// What the command line says of the settings.
 #[must_use]
@@ -16,6 +16,11 @@ pub fn given(cli: &Cli) -> Given {
         keep: global.keep.clone(),
         verify: global.verify.clone(),
         compression: global.compression.clone(),
+        keys: GivenKeys {
+            recipients_file: global.recipients_file.clone(),
+            identity_file: global.identity_file.clone(),
+            passphrase_file: global.passphrase_file.clone(),
+        },
         log_dir: global.log_dir.clone(),
         metrics_file: global.metrics_file.clone(),
         pushgateway: global.pushgateway.clone(),

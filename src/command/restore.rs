@@ -2,7 +2,7 @@
 
 use super::jobs::answer;
 use super::{Outcome, ask};
-use crate::catalog::{Backup, Catalog};
+use crate::catalog::Backup;
 use crate::cli::Global;
 use crate::error::Result;
 use crate::job::{self, Context, Report};
@@ -25,7 +25,7 @@ pub(super) async fn restore(context: Context<'_>, wanted: &str, global: &Global)
 
 fn chosen(context: &Context<'_>, wanted: &str, yes: bool) -> Result<Backup> {
     let settings = context.settings;
-    let backup = Catalog::new(&settings.backups, &settings.database).select(wanted)?;
+    let backup = settings.catalog().select(wanted)?;
     ask::require("restore", yes, || question(context, &backup))?;
     Ok(backup)
 }

@@ -23,6 +23,9 @@ pub(super) struct File {
     pub(super) keep: Option<String>,
     pub(super) verify: Option<String>,
     pub(super) compression: Option<String>,
+    pub(super) recipients_file: Option<PathBuf>,
+    pub(super) identity_file: Option<PathBuf>,
+    pub(super) passphrase_file: Option<PathBuf>,
     pub(super) log_dir: Option<PathBuf>,
     pub(super) window: Option<String>,
     pub(super) timezone: Option<String>,
@@ -110,7 +113,7 @@ impl File {
         let wrong = |message: String| {
             usage(
                 format!("{}: {message}", path.display()),
-                "The keys are database, migrations, backups, lock_timeout, keep, verify, compression, log_dir, window, timezone, wait, deadline, metrics_file, pushgateway, on_success, on_failure, all, jobs, max_failures and shards; those of [daemon] are run, backup, verify, prune, missed and listen; those of [offsite] are url, endpoint, region, path_style, required and timeout.",
+                "The keys are database, migrations, backups, lock_timeout, keep, verify, compression, recipients_file, identity_file, passphrase_file, log_dir, window, timezone, wait, deadline, metrics_file, pushgateway, on_success, on_failure, all, jobs, max_failures and shards; those of [daemon] are run, backup, verify, prune, missed and listen; those of [offsite] are url, endpoint, region, path_style, required and timeout.",
             )
         };
         let bytes = storage::read_bounded(&path, LIMIT_BYTES).map_err(|error| {
@@ -126,6 +129,9 @@ impl File {
             &mut file.migrations,
             &mut file.backups,
             &mut file.log_dir,
+            &mut file.recipients_file,
+            &mut file.identity_file,
+            &mut file.passphrase_file,
             &mut file.metrics,
         ] {
             *entry = entry.take().map(|path| folder.join(path));

@@ -4,6 +4,7 @@
 mod daemon;
 mod database;
 mod file;
+mod keys;
 mod many;
 mod offsite;
 mod source;
@@ -23,6 +24,7 @@ use crate::storage;
 pub use daemon::{DaemonConfig, GivenDaemon};
 use database::database_path;
 use file::File;
+pub use keys::GivenKeys;
 pub use many::GivenMany;
 pub use offsite::GivenOffsite;
 use source::{Source, Value};
@@ -32,7 +34,7 @@ const DEFAULT_DATABASE: &str = "data/fastflow.db";
 const DEFAULT_MIGRATIONS: &str = "migrations";
 const DEFAULT_BACKUPS: &str = "backups";
 /// The environment variables that are read, besides those by which stores are found.
-const VARIABLES: [&str; 34] = [
+const VARIABLES: [&str; 38] = [
     "SAFESTEP_DATABASE",
     "SAFESTEP_MIGRATIONS",
     "SAFESTEP_BACKUPS",
@@ -40,6 +42,10 @@ const VARIABLES: [&str; 34] = [
     "SAFESTEP_KEEP",
     "SAFESTEP_VERIFY",
     "SAFESTEP_COMPRESSION",
+    "SAFESTEP_RECIPIENTS_FILE",
+    "SAFESTEP_IDENTITY_FILE",
+    "SAFESTEP_PASSPHRASE_FILE",
+    "SAFESTEP_PASSPHRASE",
     "SAFESTEP_LOG_DIR",
     "SAFESTEP_METRICS_FILE",
     "SAFESTEP_PUSHGATEWAY",
@@ -88,6 +94,8 @@ pub struct Given {
     pub verify: Option<String>,
     /// `--compression`
     pub compression: Option<String>,
+    /// Where the keys are.
+    pub keys: GivenKeys,
     /// `--log-dir`
     pub log_dir: Option<PathBuf>,
     /// `--metrics-file`
@@ -137,6 +145,7 @@ impl Config {
             file.backups.as_deref(),
         );
         let access = offsite::access(&source);
+        let (encryption, keys) = keys::keys(given, &source)?;
         let settings = Settings {
             // Of a fleet, each job has its own.
             database: match fleet {
@@ -167,6 +176,8 @@ impl Config {
                 "compression",
                 file.compression.as_deref(),
             ))?,
+            encryption,
+            keys,
             create_if_missing: given.create_if_missing,
             times: times::times(&given.times, &source)?,
             offsite: offsite::offsite(&given.offsite, &source, &access)?,

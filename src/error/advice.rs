@@ -124,6 +124,9 @@ impl Error {
             Self::BackupUnusable { .. } => {
                 "Use another one: `safestep backups list` shows what there is.".into()
             }
+            Self::KeyNeeded { .. } => "Give the key that belongs to it: --identity-file FILE, or --passphrase-file FILE, or SAFESTEP_PASSPHRASE. What \
+                 was encrypted before a change of keys wants the key of that time. Nothing is lost: the backup is as it was."
+                .into(),
             Self::BackupsUnusable { .. } => "Take a new one now: `safestep backup`. Then look at the disk that the bad ones lie on; they are kept until \
                  they are pruned or you move them away."
                 .into(),

@@ -12,7 +12,7 @@ impl Error {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Usage { .. } | Self::NoSuchRevision { .. } => 2,
+            Self::Usage { .. } | Self::NoSuchRevision { .. } | Self::KeyNeeded { .. } => 2,
             Self::Migrations { .. } | Self::ChangedMigrations { .. } => 3,
             Self::SomeFailed { exit_code, .. } => *exit_code,
             Self::DatabaseMissing { .. }
@@ -78,6 +78,7 @@ impl Error {
             Self::NotAtHead { .. } => "not_at_head",
             Self::NotProven { .. } => "not_proven",
             Self::BackupUnusable { .. } => "backup_unusable",
+            Self::KeyNeeded { .. } => "key_needed",
             Self::BackupsUnusable { .. } => "backups_unusable",
             Self::Offsite(failure) => failure.cause.code(),
             Self::RecordUnusable { .. } => "record_unusable",

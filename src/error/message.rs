@@ -129,6 +129,13 @@ impl fmt::Display for Error {
                     backup.display()
                 )
             }
+            Self::KeyNeeded { backup, reason, .. } => {
+                write!(
+                    f,
+                    "the backup {} cannot be opened: {reason}",
+                    backup.display()
+                )
+            }
             Self::BackupsUnusable { checked, problems } => {
                 write!(f, "{} of {checked} backups cannot be used", problems.len())?;
                 lines(f, problems)

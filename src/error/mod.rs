@@ -179,6 +179,13 @@ pub enum Error {
     },
     /// A backup cannot be used.
     BackupUnusable { backup: PathBuf, reason: String },
+    /// A backup is encrypted, and what would open it is not at hand.
+    KeyNeeded {
+        backup: PathBuf,
+        reason: String,
+        /// There were keys of this kind, and none of them opens it.
+        tried: bool,
+    },
     /// Of the backups that were verified, these cannot be used.
     BackupsUnusable {
         checked: usize,

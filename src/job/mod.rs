@@ -31,6 +31,7 @@ use std::time::Duration;
 use crate::archive::Compression;
 use crate::catalog::{Catalog, JobId, JobKind, JobRecord};
 use crate::clock::{Deadline, Stopwatch};
+use crate::encryption::{Encryption, Keys};
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
 use crate::offsite::{Access, Offsite};
@@ -71,6 +72,10 @@ pub struct Settings {
     pub verify: Depth,
     /// How new backups are compressed.
     pub compression: Compression,
+    /// To whom new backups are encrypted, if they are.
+    pub encryption: Option<Encryption>,
+    /// What opens encrypted backups.
+    pub keys: Keys,
     /// Whether a missing database is made.
     pub create_if_missing: bool,
     /// When a migration may run, and for how long.
@@ -85,6 +90,15 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The backups folder of the database.
+    #[must_use]
+    pub fn catalog(&self) -> Catalog {
+        Catalog::new(&self.backups, &self.database)
+            .compressing(self.compression)
+            .encrypting(self.encryption.clone())
+            .opening(self.keys.clone())
+    }
+
     /// What a command must be followed by to mean this database.
     #[must_use]
     pub fn flags(&self) -> String {
@@ -144,7 +158,7 @@ impl Context<'_> {
     }
 
     fn catalog(&self) -> Catalog {
-        Catalog::new(&self.settings.backups, self.database()).compressing(self.settings.compression)
+        self.settings.catalog()
     }
 
     async fn job_lock(&self) -> Result<JobLock> {
