@@ -32,7 +32,7 @@ pub use copied::{Copied, OFFSITE_LOCK};
 pub use fetched::Fetched;
 pub use label::Label;
 pub use manifest::{FORMAT_VERSION, Manifest, Purpose};
-pub use names::{JobId, Slot};
+pub use names::{JobId, LABEL, Slot, label_name};
 pub use record::{JobKind, JobRecord, Outcome};
 pub use verified::{DIGEST, VERIFY_LOCK, Verified};
 
