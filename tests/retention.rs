@@ -4,11 +4,21 @@
 mod support;
 
 use std::fs;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use safestep::catalog::Catalog;
+use safestep::retention::{Count, Policy};
 use serde_json::Value;
 use support::{Sandbox, files_ending};
+
+/// The newest `number` and no more.
+fn last(number: usize) -> Policy {
+    Policy {
+        last: NonZeroUsize::new(number).map(Count::Number),
+        ..Policy::nothing()
+    }
+}
 
 fn catalog(sandbox: &Sandbox) -> Catalog {
     let database = fs::canonicalize(sandbox.database()).unwrap();
@@ -55,7 +65,9 @@ fn the_newest_good_backup_outlives_the_copies_that_later_restores_made() {
 fn the_backup_that_was_just_used_is_not_pruned_however_old_it_is() {
     let sandbox = Sandbox::at("003");
     let archives = backups(&sandbox, 3);
-    let removed = catalog(&sandbox).prune(1, Some(&archives[0])).unwrap();
+    let removed = catalog(&sandbox)
+        .prune(&last(1), Some(&archives[0]))
+        .unwrap();
     assert_eq!(removed, archives[1..2]);
     assert_eq!(
         sandbox.archives(),
@@ -69,7 +81,7 @@ fn records_without_an_archive_are_bounded_and_all_others_stay() {
     sandbox.run(&["run"]).expect_code(0);
     let newest = files_ending(&sandbox.backups(), ".job.json").remove(0);
     let done = |number: u32| {
-        let stem = format!("20260101T000000.000Z_003-008_0000000{number}");
+        let stem = format!("20260101T000000.000Z_003-008_{number:08x}");
         copy_record(&newest, &stem, true)
     };
     let archived = copy_record(&newest, "20250101T000000.000Z_003-008_0000000a", true);
@@ -82,17 +94,12 @@ fn records_without_an_archive_are_bounded_and_all_others_stay() {
     )
     .unwrap();
     let cut_short = copy_record(&newest, "20250101T000000.000Z_003-008_0000000c", false);
-    let loose: Vec<PathBuf> = (1..=4).map(done).collect();
-    catalog(&sandbox).prune(2, None).unwrap();
+    let loose: Vec<PathBuf> = (1..=12).map(done).collect();
+    catalog(&sandbox).prune(&last(2), None).unwrap();
     let left = files_ending(&sandbox.backups(), ".job.json");
-    let expected = [
-        archived,
-        with_snapshot,
-        cut_short,
-        loose[2].clone(),
-        loose[3].clone(),
-        newest,
-    ];
+    let mut expected = vec![archived, with_snapshot, cut_short];
+    expected.extend_from_slice(&loose[2..]);
+    expected.push(newest);
     assert_eq!(left, expected);
 }
 

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::Outcome;
 use crate::archive::tar_command;
-use crate::catalog::{Backup, Catalog};
+use crate::catalog::{Backup, Catalog, Purpose};
 use crate::error::Result;
 use crate::job::{self, Chosen, Context, Judged, Pruning, Verification};
 use crate::report::{Answer, Told, amount, bytes, duration, table};
@@ -63,7 +63,6 @@ fn last_verified(catalog: &Catalog, backup: &Backup) -> String {
 }
 
 fn purpose(backup: &Backup) -> String {
-    use crate::catalog::Purpose;
     match backup.manifest.purpose {
         Purpose::Migration => format!("migration to {}", backup.manifest.to),
         Purpose::Manual => "by hand".into(),
@@ -207,6 +206,10 @@ fn pruned(report: &Pruning) -> String {
             judged.id.clone(),
             judged.created_at.clone(),
             bytes(judged.archive_bytes),
+            match judged.purpose {
+                Purpose::BeforeRestore => "before a restore".into(),
+                Purpose::Migration | Purpose::Manual => String::new(),
+            },
         ]
     };
     let gone = report.removed.iter().map(|one| {
@@ -224,6 +227,10 @@ fn pruned(report: &Pruning) -> String {
     }
     if report.removed.is_empty() {
         text.push_str(&format!("Nothing to remove in {}.\n", report.folder));
+    }
+    if let Some(most) = report.max_total_bytes {
+        let taken = bytes(report.folder_bytes);
+        text.push_str(&format!("The folder takes {taken} of {}.\n", bytes(most)));
     }
     text
 }

@@ -18,6 +18,7 @@ mod prune;
 mod recover;
 mod report;
 mod restore;
+mod room;
 mod run;
 mod standing;
 mod task;
