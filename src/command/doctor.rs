@@ -234,6 +234,12 @@ async fn look_at_file(context: &Context<'_>, connection: &mut Connection, exam: 
         if exam.take("disk", room).is_some() {
             exam.ok("disk", "a job has room for its copies and its journal");
         }
+        let policy = &context.settings.retention;
+        let copies = snapshot::copies_bytes(facts.size_bytes());
+        let below = catalog.require_room(policy, copies);
+        if exam.take("max-total", below).is_some() && policy.max_total.is_some() {
+            exam.ok("max-total", "a job's copies fit below the ceiling");
+        }
     }
     let findings = sqlite::check(connection, context.settings.verify).await;
     match exam.take("integrity", findings) {

@@ -21,6 +21,7 @@ mod prune;
 mod recover;
 mod report;
 mod restore;
+mod room;
 mod run;
 mod standing;
 mod task;

@@ -1,6 +1,6 @@
 //! `backups verify` and `prune`: what becomes of their reports.
 
-use crate::catalog::DIGEST;
+use crate::catalog::{DIGEST, Purpose};
 use crate::command::Outcome;
 use crate::error::Result;
 use crate::job::{Judged, Pruning, Upload, Verification};
@@ -73,6 +73,10 @@ fn pruned(report: &Pruning) -> String {
             judged.id.clone(),
             judged.created_at.clone(),
             bytes(judged.archive_bytes),
+            match judged.purpose {
+                Purpose::BeforeRestore => "before a restore".into(),
+                Purpose::Migration | Purpose::Manual => String::new(),
+            },
         ]
     };
     let gone = report.removed.iter().map(|one| {
@@ -93,6 +97,10 @@ fn pruned(report: &Pruning) -> String {
     }
     if report.removed.is_empty() {
         text.push_str(&format!("Nothing to remove in {}.\n", report.folder));
+    }
+    if let Some(most) = report.max_total_bytes {
+        let taken = bytes(report.folder_bytes);
+        text.push_str(&format!("The folder takes {taken} of {}.\n", bytes(most)));
     }
     text
 }
