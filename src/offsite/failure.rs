@@ -102,7 +102,9 @@ pub(super) fn is_tls(error: &(dyn StdError + 'static)) -> bool {
         if reason.is::<rustls::Error>() {
             return true;
         }
-        let wrapped = reason.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        let wrapped = reason
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
         next = match wrapped {
             Some(wrapped) => Some(wrapped),
             None => reason.source(),
