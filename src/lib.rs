@@ -28,6 +28,7 @@ pub mod autogenerate;
 pub mod authoring;
 
 // Copies, changes, and the way back.
+pub mod retention;
 pub mod catalog;
 pub mod offsite;
 pub mod snapshot;

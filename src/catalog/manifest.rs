@@ -5,7 +5,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Stamp;
 use crate::error::{Error, Result};
+use crate::retention::{Candidate, Group};
 use crate::storage::Ownership;
 
 /// The version of the archive and record formats that this program writes and reads.
@@ -94,6 +96,22 @@ impl Manifest {
         let mut text = serde_json::to_vec_pretty(self).unwrap_or_default();
         text.push(b'\n');
         text
+    }
+
+    /// How retention sees the archive of that name and size.
+    #[must_use]
+    pub fn candidate(&self, archive: String, bytes: u64, is_good: bool) -> Candidate {
+        Candidate {
+            name: archive,
+            made: Stamp::at_unix(self.created_unix),
+            bytes,
+            group: Group {
+                source: self.source.clone(),
+                is_replaced: self.purpose == Purpose::BeforeRestore,
+            },
+            is_good,
+            held: Vec::new(),
+        }
     }
 
     /// Reads it; `archive` is named in errors.

@@ -12,6 +12,9 @@
 //! A record is written before the first change and replaced by one with an outcome at the end. A record without an
 //! outcome is a job that was cut short.
 
+mod choice;
+mod copied;
+mod fetched;
 mod label;
 mod manifest;
 mod names;
@@ -24,11 +27,13 @@ mod verified;
 
 use std::path::{Path, PathBuf};
 
+pub use choice::{Bounds, Candidate, Choice, LATEST, Wanted, choose};
+pub use copied::{Copied, OFFSITE_LOCK};
+pub use fetched::Fetched;
 pub use label::Label;
 pub use manifest::{FORMAT_VERSION, Manifest, Purpose};
 pub use names::{JobId, LABEL, Slot, label_name};
 pub use record::{JobKind, JobRecord, Outcome};
-pub use retention::{Reason, Verdict};
 pub use verified::{DIGEST, VERIFY_LOCK, Verified};
 
 use crate::archive::{self, Compression, Packing};

@@ -1,7 +1,9 @@
 //! From what was typed to the settings that it gives.
 
-use crate::cli::{Cli, Command, Limit, Many, Times};
-use crate::config::{Given, GivenDaemon, GivenKeys, GivenMany, GivenOffsite, GivenTimes};
+use crate::cli::{Backups, Cli, Command, Limit, Many, Retention, Times, Which};
+use crate::config::{
+    Given, GivenDaemon, GivenKeys, GivenMany, GivenOffsite, GivenRetention, GivenTimes,
+};
 
 /// What the command line says of the settings.
 #[must_use]
@@ -13,7 +15,7 @@ pub fn given(cli: &Cli) -> Given {
         backups: global.backups.clone(),
         config: global.config.clone(),
         lock_timeout: global.lock_timeout.clone(),
-        keep: global.keep.clone(),
+        retention: given_retention(&global.retention),
         verify: global.verify.clone(),
         compression: global.compression.clone(),
         keys: GivenKeys {
@@ -25,6 +27,7 @@ pub fn given(cli: &Cli) -> Given {
         metrics_file: global.metrics_file.clone(),
         pushgateway: global.pushgateway.clone(),
         create_if_missing: creates(&cli.command),
+        before: which(&cli.command).and_then(|which| which.before.clone()),
         offsite: GivenOffsite {
             url: global.offsite.clone(),
             required: global.offsite_required,
@@ -33,6 +36,19 @@ pub fn given(cli: &Cli) -> Given {
         daemon: given_daemon(&cli.command),
         times: given_times(&cli.command),
         many: given_many(&cli.command),
+    }
+}
+
+fn given_retention(typed: &Retention) -> GivenRetention {
+    GivenRetention {
+        last: typed.keep_last.clone(),
+        hourly: typed.keep_hourly.clone(),
+        daily: typed.keep_daily.clone(),
+        weekly: typed.keep_weekly.clone(),
+        monthly: typed.keep_monthly.clone(),
+        yearly: typed.keep_yearly.clone(),
+        within: typed.keep_within.clone(),
+        max_total: typed.max_total.clone(),
     }
 }
 
@@ -105,6 +121,17 @@ pub(super) fn limit(command: &Command) -> Option<&Limit> {
         // It only looks; each of its jobs has one of its own.
         Command::Plan { .. } | Command::Daemon(_) => None,
         command => times(command).map(|times| &times.limit),
+    }
+}
+
+/// Which backups a verb is to choose among.
+fn which(command: &Command) -> Option<&Which> {
+    match command {
+        Command::Restore { which, .. }
+        | Command::Backups(Backups::List { which, .. } | Backups::Show { which, .. }) => {
+            Some(which)
+        }
+        _ => None,
     }
 }
 

@@ -7,6 +7,7 @@ mod file;
 mod keys;
 mod many;
 mod offsite;
+mod retention;
 mod source;
 mod times;
 mod values;
@@ -14,6 +15,7 @@ mod values;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use crate::clock::Stamp;
 use crate::error::{Error, Result};
 use crate::fleet::Fleet;
 use crate::job::Settings;
@@ -27,6 +29,7 @@ use file::File;
 pub use keys::GivenKeys;
 pub use many::GivenMany;
 pub use offsite::GivenOffsite;
+pub use retention::GivenRetention;
 use source::{Source, Value};
 pub use times::GivenTimes;
 
@@ -34,12 +37,27 @@ const DEFAULT_DATABASE: &str = "data/fastflow.db";
 const DEFAULT_MIGRATIONS: &str = "migrations";
 const DEFAULT_BACKUPS: &str = "backups";
 /// The environment variables that are read, besides those by which stores are found.
-const VARIABLES: [&str; 38] = [
+const VARIABLES: [&str; 53] = [
     "SAFESTEP_DATABASE",
     "SAFESTEP_MIGRATIONS",
     "SAFESTEP_BACKUPS",
     "SAFESTEP_LOCK_TIMEOUT",
-    "SAFESTEP_KEEP",
+    "SAFESTEP_KEEP_LAST",
+    "SAFESTEP_KEEP_HOURLY",
+    "SAFESTEP_KEEP_DAILY",
+    "SAFESTEP_KEEP_WEEKLY",
+    "SAFESTEP_KEEP_MONTHLY",
+    "SAFESTEP_KEEP_YEARLY",
+    "SAFESTEP_KEEP_WITHIN",
+    "SAFESTEP_MAX_TOTAL",
+    "SAFESTEP_OFFSITE_KEEP_LAST",
+    "SAFESTEP_OFFSITE_KEEP_HOURLY",
+    "SAFESTEP_OFFSITE_KEEP_DAILY",
+    "SAFESTEP_OFFSITE_KEEP_WEEKLY",
+    "SAFESTEP_OFFSITE_KEEP_MONTHLY",
+    "SAFESTEP_OFFSITE_KEEP_YEARLY",
+    "SAFESTEP_OFFSITE_KEEP_WITHIN",
+    "SAFESTEP_OFFSITE_MAX_TOTAL",
     "SAFESTEP_VERIFY",
     "SAFESTEP_COMPRESSION",
     "SAFESTEP_RECIPIENTS_FILE",
@@ -88,8 +106,8 @@ pub struct Given {
     pub config: Option<PathBuf>,
     /// `--lock-timeout`
     pub lock_timeout: Option<String>,
-    /// `--keep`
-    pub keep: Option<String>,
+    /// Which backups stay.
+    pub retention: GivenRetention,
     /// `--verify`
     pub verify: Option<String>,
     /// `--compression`
@@ -104,6 +122,8 @@ pub struct Given {
     pub pushgateway: Option<String>,
     /// `--create-if-missing`
     pub create_if_missing: bool,
+    /// `--before`
+    pub before: Option<String>,
     /// When a migration may run, and for how long.
     pub times: GivenTimes,
     /// Of a verb that can be run on many databases.
@@ -121,6 +141,8 @@ pub struct Config {
     pub settings: Settings,
     /// Where there are many databases.
     pub fleet: Option<Fleet>,
+    /// Only backups made before this moment are meant.
+    pub before: Option<Stamp>,
     /// Of the daemon.
     pub daemon: Option<DaemonConfig>,
     /// Where the rolling log files go.
@@ -144,8 +166,10 @@ impl Config {
             "SAFESTEP_BACKUPS",
             file.backups.as_deref(),
         );
-        let access = offsite::access(&source);
         let (encryption, keys) = keys::keys(given, &source)?;
+        let zone = times::timezone(&given.times, &source)?;
+        let retained = retention::local(&given.retention, &source, zone)?;
+        let access = offsite::access(&source);
         let settings = Settings {
             // Of a fleet, each job has its own.
             database: match fleet {
@@ -160,12 +184,14 @@ impl Config {
                 )
                 .unwrap_or_else(|| DEFAULT_MIGRATIONS.into()),
             backups: storage::absolute(&backups.unwrap_or_else(|| DEFAULT_BACKUPS.into()))?,
+            group: PathBuf::new(),
             lock_timeout: values::lock_timeout(source.text(
                 given.lock_timeout.as_deref(),
                 "lock-timeout",
                 file.lock_timeout.as_deref(),
             ))?,
-            keep: values::keep(source.text(given.keep.as_deref(), "keep", file.keep.as_deref()))?,
+            offsite_retention: retention::offsite(&source, &retained)?,
+            retention: retained,
             verify: values::verify(source.text(
                 given.verify.as_deref(),
                 "verify",
@@ -195,6 +221,7 @@ impl Config {
         Ok(Self {
             settings,
             fleet,
+            before: times::before(given, &source)?,
             daemon,
             log_dir,
             outlets: outlets(given, &source)?,

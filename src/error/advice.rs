@@ -130,6 +130,15 @@ impl Error {
             Self::BackupsUnusable { .. } => "Take a new one now: `safestep backup`. Then look at the disk that the bad ones lie on; they are kept until \
                  they are pruned or you move them away."
                 .into(),
+            Self::NoSuchBackup { folder, .. } if folder.to_string_lossy().contains("://") => {
+                format!("`safestep backups list {}` shows what there is.", folder.display())
+            }
+            Self::NothingOffsite { folders, .. } if folders.is_empty() => {
+                "Check bucket and prefix; a backup is there once its label is (….label.json).".into()
+            }
+            Self::NothingOffsite { .. } => {
+                "Name one of these folders behind it in the URL, such as …/fastflow/latest.".into()
+            }
             Self::NoSuchBackup { .. } => "`safestep backups list` shows what there is.".into(),
             Self::Locked { holders, .. } => locked_hint(holders),
             Self::JobRunning { .. } => {
@@ -137,6 +146,9 @@ impl Error {
             }
             Self::DiskSpace { .. } => {
                 "Free some space there; if it is the backups that need it, put --backups on a larger disk. Then run the same command again.".into()
+            }
+            Self::OverMaxTotal { .. } => {
+                "Raise --max-total, also on this one command, or move away what `safestep backups prune --dry-run` shows to stay. Nothing was removed.".into()
             }
             Self::Interrupted { .. } => "Run the same command again.".into(),
             Self::OutsideWindow(_) => "Run the same command again then, or let it wait: --wait. To run it now all the same: --window \"daily 00:00-24:00\"."

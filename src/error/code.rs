@@ -33,11 +33,13 @@ impl Error {
             Self::BackupUnusable { .. }
             | Self::BackupsUnusable { .. }
             | Self::RecordUnusable { .. }
-            | Self::NoSuchBackup { .. } => 7,
+            | Self::NoSuchBackup { .. }
+            | Self::NothingOffsite { .. } => 7,
             Self::Offsite(failure) => failure.cause.exit_code(),
             Self::Locked { .. }
             | Self::JobRunning { .. }
             | Self::DiskSpace { .. }
+            | Self::OverMaxTotal { .. }
             | Self::OutsideWindow(_)
             | Self::OutOfTime(_)
             | Self::WouldNotFinish(_) => 75,
@@ -82,10 +84,11 @@ impl Error {
             Self::BackupsUnusable { .. } => "backups_unusable",
             Self::Offsite(failure) => failure.cause.code(),
             Self::RecordUnusable { .. } => "record_unusable",
-            Self::NoSuchBackup { .. } => "no_such_backup",
+            Self::NoSuchBackup { .. } | Self::NothingOffsite { .. } => "no_such_backup",
             Self::Locked { .. } => "locked",
             Self::JobRunning { .. } => "job_running",
             Self::DiskSpace { .. } => "disk_space",
+            Self::OverMaxTotal { .. } => "over_max_total",
             Self::Interrupted { .. } => "interrupted",
             Self::OutsideWindow(_) => "outside_window",
             Self::OutOfTime(_) => "out_of_time",

@@ -148,6 +148,13 @@ impl fmt::Display for Error {
                     record.display()
                 )
             }
+            Self::NothingOffsite { place, folders } => {
+                write!(f, "there is no backup in {place}")?;
+                if !folders.is_empty() {
+                    write!(f, ", only folders")?;
+                }
+                lines(f, folders)
+            }
             Self::NoSuchBackup {
                 wanted,
                 folder,
@@ -159,7 +166,7 @@ impl fmt::Display for Error {
                 wanted,
                 folder,
                 candidates,
-            } if wanted == "latest" => {
+            } if wanted.starts_with("latest") => {
                 write!(
                     f,
                     "none of the backups in {} is of this database; to use another one, name it",
@@ -204,6 +211,16 @@ impl fmt::Display for Error {
                 f,
                 "too little space at {}: {needed_bytes} bytes are needed, {free_bytes} are free",
                 path.display()
+            ),
+            Self::OverMaxTotal {
+                folder,
+                needed_bytes,
+                stay_bytes,
+                max_bytes,
+            } => write!(
+                f,
+                "the backups in {} may take {max_bytes} bytes (--max-total): the copies need up to {needed_bytes}, and {stay_bytes} have to stay",
+                folder.display()
             ),
             Self::Interrupted { signal } => write!(f, "interrupted by {}", signal_name(*signal)),
             Self::OutsideWindow(facts) => outside(f, facts),

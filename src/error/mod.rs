@@ -201,6 +201,8 @@ pub enum Error {
         folder: PathBuf,
         candidates: Vec<String>,
     },
+    /// There is no backup off site, neither in the folder that was named nor in that of the database below it.
+    NothingOffsite { place: String, folders: Vec<String> },
     /// Another connection held the database past the deadline.
     Locked {
         path: PathBuf,
@@ -218,6 +220,13 @@ pub enum Error {
         path: PathBuf,
         needed_bytes: u64,
         free_bytes: u64,
+    },
+    /// The backups would take more than they may.
+    OverMaxTotal {
+        folder: PathBuf,
+        needed_bytes: u64,
+        stay_bytes: u64,
+        max_bytes: u64,
     },
     /// Stopped by a signal.
     Interrupted { signal: i32 },

@@ -6,6 +6,7 @@ use tracing::Instrument;
 
 use super::Context;
 use super::keep::{self, Keeping};
+use super::offsite;
 use super::recover::recover;
 use super::report::Report;
 use crate::catalog::{Purpose, discard_database};
@@ -23,9 +24,11 @@ pub async fn backup(context: Context<'_>, report: &mut Report) -> Result<()> {
     report.flags = context.settings.flags();
     let span = report.span();
     let result = go(&context, report)
-        .instrument(span)
+        .instrument(span.clone())
         .await
         .map_err(|error| context.interrupt.explain(error));
+    let copied = offsite::copy_after(&context, report).instrument(span).await;
+    let result = result.and(copied);
     report.finish();
     report.outcome = if result.is_ok() {
         "backed_up"
@@ -61,7 +64,7 @@ async fn go(context: &Context<'_>, report: &mut Report) -> Result<()> {
     archived?;
     report.begin(context.monitor, "prune");
     let made = report.backup.as_ref().map(|backup| Path::new(&backup.path));
-    let pruned = context.catalog().prune(context.settings.keep, made);
+    let pruned = context.catalog().prune(&context.settings.retention, made);
     report.note("prune", pruned);
     Ok(())
 }
@@ -102,6 +105,7 @@ async fn take(
     }
     report.begin(context.monitor, "inventory");
     let catalog = context.catalog();
+    context.make_room(&facts)?;
     snapshot::require_room_to_copy(&catalog, &facts)?;
     let revision = revision(context, live).await;
     report.from = Some(revision.clone());

@@ -4,6 +4,7 @@
 //! Otherwise it is thrown away, and another one is taken under the lock.
 
 use super::keep::Keeping;
+use super::offsite::protect;
 use super::run::Run;
 use super::task::Decision;
 use crate::catalog::{Purpose, discard_database};
@@ -76,6 +77,32 @@ impl Early {
         now.map(|_| None)
     }
 
+    /// Itself, when the copy off site is there that may be required.
+    pub(super) async fn protected(self, run: &mut Run<'_>) -> Result<Self> {
+        let Self {
+            snapshot,
+            enums,
+            keeping,
+            reader,
+            version,
+        } = self;
+        let catalog = run.context.catalog();
+        match protect(run, &catalog, &snapshot, Some(keeping)).await {
+            Ok(keeping) => Ok(Self {
+                snapshot,
+                enums,
+                keeping,
+                reader,
+                version,
+            }),
+            Err(error) => {
+                discard_database(&snapshot.path())?;
+                reader.close().await?;
+                Err(error)
+            }
+        }
+    }
+
     /// Removes the copy.
     pub(super) async fn discard(self) -> Result<()> {
         self.keeping.give_up().await;
@@ -100,6 +127,7 @@ async fn copy(run: &mut Run<'_>, reader: &mut Connection) -> Result<Option<(Copi
     let to = decision.plan(&migrations).to;
     let catalog = context.catalog();
     catalog.prepare()?;
+    context.make_room(&facts)?;
     snapshot::require_room(&catalog, context.database(), &facts)?;
     run.phase("snapshot");
     let request = snapshot::Request {

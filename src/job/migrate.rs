@@ -1,22 +1,15 @@
 //! The main job: from one revision to another, backup first; and the same way for what changes only the history.
 
-use std::path::Path;
-
 use tracing::Instrument;
 
-use super::early::Early;
-use super::keep;
+use super::change::{Attempt, change};
 use super::recover::recover;
 use super::report::Report;
-use super::run::{Before, Files, Run};
-use super::task::{Decision, Goal, Stamp, Task};
-use super::work::{Changed, Work};
-use super::{Context, draft};
-use crate::catalog::{JobKind, JobRecord, Outcome};
+use super::run::{Files, Run};
+use super::task::{Goal, Stamp, Task};
+use super::{Context, draft, offsite};
 use crate::error::{Error, Problem, Result};
-use crate::fault::{self, Point};
-use crate::snapshot::{self, Snapshot};
-use crate::sqlite::{self, Access, Begin, Connection, FileFacts};
+use crate::sqlite::{self, Access, Connection};
 use crate::storage;
 
 /// Brings the database to the goal. The report tells what was done, also when it fails.
@@ -77,6 +70,8 @@ async fn conduct_in_span(
         }
         Err(error) => Err(error),
     };
+    // Its warning says it all.
+    let _ = offsite::copy_after(&context, report).await;
     report.finish();
     if let Err(error) = &result {
         report.outcome = "failed";
@@ -167,14 +162,6 @@ async fn is_done(run: &mut Run<'_>) -> Result<bool> {
     Ok(look(run).await?.is_some_and(|look| look.done))
 }
 
-/// What came of having the lock.
-enum Attempt<T> {
-    /// The plan needs the other kind of lock; nothing was done.
-    WrongLock,
-    NothingToDo,
-    Go(T),
-}
-
 struct Look {
     done: bool,
     non_transactional: bool,
@@ -206,250 +193,4 @@ async fn look_through(run: &mut Run<'_>, connection: &mut Connection) -> Result<
         run.conclude(decision);
     }
     Ok(look)
-}
-
-/// The part under the write lock.
-async fn change(run: &mut Run<'_>, exclusive: bool) -> Result<Attempt<()>> {
-    let context = run.context;
-    let early = if exclusive {
-        None
-    } else {
-        Early::take(run).await?
-    };
-    // Where somebody has written since, it was sound a moment ago. Better thrown away now than under the lock.
-    let is_checked = early.is_some();
-    let early = current(early).await?;
-    run.phase("lock");
-    let access = if exclusive {
-        Access::Exclusive
-    } else {
-        Access::ReadWrite
-    };
-    let kind = if exclusive {
-        Begin::Exclusive
-    } else {
-        Begin::Immediate
-    };
-    let mut live = match lock(&context, access, kind).await {
-        Ok(live) => live,
-        Err(error) => {
-            if let Some(early) = early {
-                run.report.note("early snapshot", early.discard().await);
-            }
-            return Err(error);
-        }
-    };
-    fault::reach(Point::LockBegun);
-    run.report.locked();
-    run.phase("inventory");
-    let changed = change_locked(run, &mut live, early, exclusive, is_checked).await;
-    let rolled_back = sqlite::rollback(&mut live).await;
-    run.report.note("roll back", rolled_back);
-    // What is exclusive is given up by closing it.
-    if !exclusive {
-        run.report.unlocked();
-    }
-    run.report.note("close", live.close().await);
-    run.report.unlocked();
-    match changed? {
-        Attempt::WrongLock => Ok(Attempt::WrongLock),
-        Attempt::NothingToDo => Ok(Attempt::NothingToDo),
-        Attempt::Go(changed) => finish(run, changed).await.map(Attempt::Go),
-    }
-}
-
-async fn lock(context: &Context<'_>, access: Access, kind: Begin) -> Result<Connection> {
-    let mut live = Connection::open(context.database(), access, context.interrupt).await?;
-    sqlite::begin(
-        &mut live,
-        kind,
-        context.deadline(),
-        context.interrupt,
-        context.wait_notice(),
-    )
-    .await?;
-    Ok(live)
-}
-
-/// The snapshot before the lock, if it still is of this state. Only under the lock is the answer final.
-async fn current(early: Option<Early>) -> Result<Option<Early>> {
-    match early {
-        Some(early) => early.if_current().await,
-        None => Ok(None),
-    }
-}
-
-async fn change_locked(
-    run: &mut Run<'_>,
-    live: &mut Connection,
-    early: Option<Early>,
-    exclusive: bool,
-    is_checked: bool,
-) -> Result<Attempt<Changed>> {
-    let early = current(early).await?;
-    let ready = match prepare(run, live, exclusive, early.is_some()).await {
-        Ok(Attempt::Go(ready)) => ready,
-        other => {
-            if let Some(early) = early {
-                run.report.note("early snapshot", early.discard().await);
-            }
-            return other.map(|attempt| match attempt {
-                Attempt::WrongLock => Attempt::WrongLock,
-                Attempt::NothingToDo | Attempt::Go(_) => Attempt::NothingToDo,
-            });
-        }
-    };
-    let (migrations, catalog) = (run.migrations.clone(), run.context.catalog());
-    let work = Work {
-        plan: &ready.decision.plan(&migrations),
-        from: &ready.decision.from_name,
-        before: ready.before,
-        facts: &ready.facts,
-        catalog: &catalog,
-        is_checked,
-    };
-    let changed = if exclusive {
-        work.non_transactional(run, live).await
-    } else {
-        work.transactional(run, live, early).await
-    };
-    changed.map(Attempt::Go)
-}
-
-/// What is known under the lock before anything is copied or changed.
-struct Ready {
-    facts: FileFacts,
-    decision: Decision,
-    before: Before,
-}
-
-async fn prepare(
-    run: &mut Run<'_>,
-    live: &mut Connection,
-    exclusive: bool,
-    is_copied: bool,
-) -> Result<Attempt<Ready>> {
-    let context = run.context;
-    let facts = FileFacts::read(live).await?;
-    run.report.database_bytes = Some(facts.size_bytes());
-    let mut decision = run.decide(live).await?;
-    if decision.done {
-        run.conclude(decision);
-        return Ok(Attempt::NothingToDo);
-    }
-    let migrations = run.migrations.clone();
-    let plan = decision.plan(&migrations);
-    run.announce(decision.from_name.clone(), plan.to);
-    if plan.is_non_transactional() != exclusive {
-        return Ok(Attempt::WrongLock);
-    }
-    run.report.warnings.append(&mut decision.notes);
-    if !is_copied {
-        let catalog = context.catalog();
-        catalog.prepare()?;
-        snapshot::require_room(&catalog, context.database(), &facts)?;
-    }
-    let before = Before::take(live).await?;
-    Ok(Attempt::Go(Ready {
-        facts,
-        decision,
-        before,
-    }))
-}
-
-/// Writes the outcome, waits for the archive, and prunes.
-async fn finish(run: &mut Run<'_>, mut changed: Changed) -> Result<()> {
-    let context = run.context;
-    if changed.failure.is_none() {
-        run.phase("check");
-        changed.failure = check_committed(run, &changed.snapshot).await.err();
-        let looked = run.note_stray_way_down().await;
-        run.report.note("way down", looked);
-        fault::reach(Point::CheckDone);
-    }
-    run.report.outcome = match &changed.failure {
-        Some(_) => "failed",
-        None => run.task.outcome(run.report),
-    };
-    let path = changed.snapshot.slot.record();
-    let outcome = Outcome::now(run.report.outcome, changed.failure.as_ref());
-    // One that is left halfway, for want of disk space for instance, is put right by the next start.
-    let is_halfway = changed.record.kind == JobKind::NonTransactional
-        && matches!(changed.failure, Some(Error::NotProven { .. }));
-    let close = |report: &mut Report, record: JobRecord| {
-        report.note("record", record.close(&path, outcome.clone()))
-    };
-    let open = is_halfway || close(run.report, changed.record.clone()).is_none();
-    run.phase("archive");
-    let same_as = keep::settle(
-        &context,
-        changed.keeping,
-        &changed.snapshot,
-        open,
-        run.report,
-    )
-    .await;
-    if same_as.is_some() && !is_halfway {
-        changed.record.same_as = same_as;
-        close(run.report, changed.record);
-        fault::reach(Point::OutcomeTwin);
-    }
-    run.phase("prune");
-    let made = run
-        .report
-        .backup
-        .as_ref()
-        .map(|backup| Path::new(&backup.path));
-    let pruned = context.catalog().prune(context.settings.keep, made);
-    run.report.note("prune", pruned);
-    changed.failure.map_or(Ok(()), Err)
-}
-
-/// Reads the committed history through a new connection.
-async fn check_committed(run: &mut Run<'_>, snapshot: &Snapshot) -> Result<()> {
-    let mut read = read_committed(run).await;
-    if matches!(&read, Err(error) if !matches!(error, Error::Locked { .. })) {
-        // Once more: what failed may have been the machine, for a moment.
-        read = read_committed(run).await;
-    }
-    let detail = match read {
-        Ok(seen) if Some(&seen) == run.report.to.as_ref() => return Ok(()),
-        Ok(seen) => format!("after the commit the history says {seen}"),
-        // The commit stands: that others keep the file busy says nothing against it.
-        Err(Error::Locked { .. }) => {
-            let message = "could not be read again after the commit, since others keep it busy";
-            run.report
-                .warnings
-                .push(Problem::new(run.report.database.clone(), message));
-            return Ok(());
-        }
-        Err(error) => format!("after the commit the history cannot be read: {error}"),
-    };
-    Err(Error::NotProven {
-        cause: Box::new(Error::VerificationFailed {
-            problems: Vec::new(),
-        }),
-        detail,
-        backup: snapshot.slot.archive(),
-    })
-}
-
-/// The revision, where all tables agree on it.
-async fn read_committed(run: &Run<'_>) -> Result<String> {
-    let context = run.context;
-    let mut fresh =
-        Connection::open(context.database(), Access::ReadOnly, context.interrupt).await?;
-    let seen = async {
-        sqlite::begin_reading(
-            &mut fresh,
-            context.deadline(),
-            context.interrupt,
-            context.wait_notice(),
-        )
-        .await?;
-        run.recorded(&mut fresh).await
-    }
-    .await;
-    fresh.close().await?;
-    seen
 }

@@ -7,17 +7,21 @@
 //! ```
 
 mod backup;
+mod change;
 mod changed;
 mod clock;
 mod draft;
 mod early;
 mod examine;
+mod finish;
 mod keep;
 mod migrate;
+mod offsite;
 mod prune;
 mod recover;
 mod report;
 mod restore;
+mod room;
 mod run;
 mod standing;
 mod task;
@@ -34,7 +38,8 @@ use crate::clock::{Deadline, Stopwatch};
 use crate::encryption::{Encryption, Keys};
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
-use crate::offsite::{Access, Offsite};
+use crate::offsite::{Access, Offsite, Place};
+use crate::retention::Policy;
 use crate::snapshot::Surroundings;
 use crate::sqlite::{Depth, Interrupt};
 use crate::storage::{self, JobLock, PathKind};
@@ -42,6 +47,9 @@ use crate::storage::{self, JobLock, PathKind};
 pub use backup::backup;
 pub use changed::changed_files;
 pub use migrate::{migrate, migrate_with, repair, stamp};
+pub use offsite::{
+    At, Copies, Fetching, Shelf, Upload, fetch, open_shelf, prune_remote, upload, verify_remote,
+};
 pub use prune::{Judged, Pruning, prune};
 pub use report::{Applied, BackupSummary, Phase, Report};
 pub use restore::{gather, restore};
@@ -64,10 +72,14 @@ pub struct Settings {
     pub migrations: PathBuf,
     /// The folder below which the backups go.
     pub backups: PathBuf,
+    /// Of a fleet: the folders between the place of all backups and that of this database's.
+    pub group: PathBuf,
     /// The longest wait for any one lock.
     pub lock_timeout: Duration,
-    /// How many backups stay.
-    pub keep: usize,
+    /// Which backups stay.
+    pub retention: Policy,
+    /// Which stay off site.
+    pub offsite_retention: Policy,
     /// How much is read to check the database and its backups.
     pub verify: Depth,
     /// How new backups are compressed.
@@ -97,6 +109,21 @@ impl Settings {
             .compressing(self.compression)
             .encrypting(self.encryption.clone())
             .opening(self.keys.clone())
+    }
+
+    /// The folder of the database in a place off site: the same below it as that of its backups is below theirs.
+    #[must_use]
+    pub fn shelf_name(&self) -> String {
+        let folder = self.catalog().folder().file_name().map(PathBuf::from);
+        let name = self.group.join(folder.unwrap_or_default());
+        name.to_string_lossy().into_owned()
+    }
+
+    /// Where the copies of this database go, if they go anywhere.
+    #[must_use]
+    pub fn shelf(&self) -> Option<Place> {
+        let place = self.offsite.as_ref()?.place.clone();
+        Some(place.below(&self.shelf_name()))
     }
 
     /// What a command must be followed by to mean this database.

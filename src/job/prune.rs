@@ -4,8 +4,9 @@ use serde::Serialize;
 use tracing::Instrument;
 
 use super::Context;
-use crate::catalog::{JobId, Reason, Verdict};
-use crate::error::Result;
+use crate::catalog::{Backup, JobId, Label, Purpose};
+use crate::error::{Problem, Result};
+use crate::retention::{Cause, Reason, Verdict};
 
 /// What pruning did, or would do.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -18,12 +19,18 @@ pub struct Pruning {
     pub folder: String,
     /// Nothing was removed, since only a look was asked for.
     pub dry_run: bool,
+    /// What the folder takes, afterwards where something was removed.
+    pub folder_bytes: u64,
+    /// What it may take.
+    pub max_total_bytes: Option<u64>,
     /// What went, or would go, oldest first.
     pub removed: Vec<Judged>,
     /// What stays, oldest first.
     pub kept: Vec<Judged>,
     /// Archives that cannot be read: they stay, too.
     pub unusable: Vec<String>,
+    /// Ids of those that would go, if a lock of the store off site did not keep them; in its words.
+    pub locked: Vec<Problem>,
 }
 
 /// One backup.
@@ -37,8 +44,12 @@ pub struct Judged {
     pub archive_bytes: u64,
     /// When it was made: RFC 3339, UTC.
     pub created_at: String,
-    /// Why it stays.
-    pub stays: Option<Reason>,
+    /// Why it was made.
+    pub purpose: Purpose,
+    /// Why it stays: all reasons.
+    pub stays: Vec<Reason>,
+    /// Why it goes; null where it stays.
+    pub goes: Option<Cause>,
 }
 
 /// Removes what the rules of retention do not keep; with `dry_run` only tells.
@@ -56,9 +67,10 @@ pub async fn prune(context: Context<'_>, dry_run: bool, report: &mut Pruning) ->
 
 async fn go(context: &Context<'_>, dry_run: bool, report: &mut Pruning) -> Result<()> {
     let catalog = context.catalog();
-    let keep = context.settings.keep;
+    let policy = &context.settings.retention;
     report.folder = catalog.folder().display().to_string();
     report.dry_run = dry_run;
+    report.max_total_bytes = policy.max_total;
     context.monitor.phase("prune");
     // A job that runs would prune at its end as well.
     let _lock = if dry_run {
@@ -66,31 +78,55 @@ async fn go(context: &Context<'_>, dry_run: bool, report: &mut Pruning) -> Resul
     } else {
         Some(context.catalog_lock().await?)
     };
-    let verdicts = catalog.retention(keep, None)?;
+    let verdicts = catalog.retention(policy, None, 0)?;
     let (_, unreadable) = catalog.backups()?;
     report.unusable = unreadable.iter().map(ToString::to_string).collect();
     if !dry_run {
-        catalog.prune(keep, None)?;
+        catalog.prune(policy, None)?;
     }
-    for verdict in verdicts {
-        let judged = Judged::of(verdict);
-        match judged.stays {
-            Some(_) => report.kept.push(judged),
-            None => report.removed.push(judged),
+    report.folder_bytes = catalog.bytes()?;
+    for (backup, verdict) in verdicts {
+        let judged = Judged::of(backup, verdict);
+        match judged.goes {
+            None => report.kept.push(judged),
+            Some(_) => report.removed.push(judged),
         }
     }
     Ok(())
 }
 
 impl Judged {
-    fn of(verdict: Verdict) -> Self {
-        let Verdict { backup, stays } = verdict;
+    fn of(backup: Backup, verdict: Verdict) -> Self {
+        let (stays, goes) = parts(verdict);
         Self {
             id: backup.manifest.id,
             path: backup.path.display().to_string(),
             archive_bytes: backup.archive_bytes,
+            purpose: backup.manifest.purpose,
             created_at: backup.manifest.created_at,
             stays,
+            goes,
         }
+    }
+
+    /// Of a copy off site, at this URL.
+    pub(super) fn of_label(label: &Label, path: String, verdict: Verdict) -> Self {
+        let (stays, goes) = parts(verdict);
+        Self {
+            id: label.manifest.id.clone(),
+            path,
+            archive_bytes: label.archive_bytes,
+            created_at: label.manifest.created_at.clone(),
+            purpose: label.manifest.purpose,
+            stays,
+            goes,
+        }
+    }
+}
+
+fn parts(verdict: Verdict) -> (Vec<Reason>, Option<Cause>) {
+    match verdict {
+        Verdict::Stays(reasons) => (reasons, None),
+        Verdict::Goes(cause) => (Vec::new(), Some(cause)),
     }
 }

@@ -11,7 +11,7 @@ use flate2::Compression;
 use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
 use safestep::archive;
-use safestep::catalog::Catalog;
+use safestep::catalog::{Catalog, Wanted};
 use safestep::encryption::Keys;
 use safestep::monitor::Silent;
 use safestep::sqlite::{Interrupt, hex};
@@ -32,7 +32,7 @@ pub fn enter(data: &[u8]) {
     let path = folder.write("given.tar.gz", &bytes);
     let target = folder.path("unpacked.db");
     let catalog = Catalog::new(&folder.path("backups"), &folder.path("app.db"));
-    let Ok(backup) = catalog.select(&path.to_string_lossy()) else {
+    let Ok(backup) = catalog.select(&Wanted::named(&path.to_string_lossy())) else {
         return;
     };
     let manifest = &backup.manifest;

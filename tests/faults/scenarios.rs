@@ -76,7 +76,7 @@ pub fn pruning() -> Scenario {
     }
     it.sandbox
         .add_migration("009_failing", "CREATE TABLE nine (n INTEGER);\n");
-    Scenario::new("upgrade, backups pruned", it, &["run", "--keep", "2"])
+    Scenario::new("upgrade, backups pruned", it, &["run", "--keep-last", "2"])
 }
 
 pub fn downgrade(mode: Mode) -> Scenario {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::keys::{self, IDENTITY};
-use super::{Sandbox, copy_tree, files_ending, state, text, unpack_archive, unpack_stream};
+use super::{Sandbox, copy_tree, files_ending, state, unpack_archive, unpack_stream};
 
 /// Statements that commit one by one, and VACUUM, which needs to be outside a transaction.
 pub const NON_TRANSACTIONAL: &str = "-- no-transaction
@@ -128,7 +128,7 @@ impl Drill {
     pub fn is_backed_up(&self, wanted: &str) -> bool {
         self.sandbox.archives().iter().any(|archive| {
             let target = self.sandbox.path("from-archive.db");
-            if text(archive).ends_with(".age") {
+            if archive.extension().is_some_and(|end| end == "age") {
                 let identity = self.sandbox.path(IDENTITY);
                 unpack_stream(&keys::decrypted(archive, &identity)[..], &target);
             } else {

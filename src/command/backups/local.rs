@@ -1,20 +1,20 @@
-//! `backups list`, `show`, `verify` and `prune`.
+//! `backups list` and `show`, of the folder.
 
 use serde_json::json;
 
-use super::Outcome;
-use crate::catalog::{Backup, Catalog, DIGEST};
+use crate::catalog::{Backup, Bounds, Catalog, DIGEST, Manifest, Purpose, Wanted};
 use crate::error::Result;
-use crate::job::{self, Chosen, Context, Judged, Pruning, Verification};
-use crate::report::{Answer, Told, amount, bytes, duration, table};
+use crate::job::Context;
+use crate::report::{Answer, amount, bytes, table};
 
 fn catalog(context: Context<'_>) -> Catalog {
     context.settings.catalog()
 }
 
-pub(super) fn list(context: Context<'_>) -> Result<Answer> {
+pub(super) fn list(context: Context<'_>, bounds: &Bounds) -> Result<Answer> {
     let catalog = catalog(context);
-    let (good, bad) = catalog.backups()?;
+    let (mut good, bad) = catalog.backups()?;
+    good.retain(|backup| bounds.hold(&backup.manifest));
     let mut rows = vec![
         [
             "ID", "CREATED", "REVISION", "FOR", "SIZE", "ARCHIVE", "VERIFIED",
@@ -24,19 +24,38 @@ pub(super) fn list(context: Context<'_>) -> Result<Answer> {
     ];
     rows.extend(good.iter().map(|backup| row(&catalog, backup)));
     let mut text = if good.is_empty() {
-        format!("There are no backups in {}.\n", catalog.folder().display())
+        let folder = catalog.folder().display();
+        format!("There are no backups{} in {folder}.\n", bounds.words())
     } else {
         table(&rows)
     };
     for error in &bad {
         text.push_str(&format!("UNUSABLE  {error}\n"));
     }
+    let pending = pending(context, &catalog)?;
+    if let Some((place, count @ 1..)) = &pending {
+        text.push_str(&format!("{count} not in {place} yet; the next job sends them, or safestep backups upload --all\n"));
+    }
     let facts = json!({
         "folder": catalog.folder(),
+        "offsite": pending.map(|(place, pending)| json!({ "place": place, "pending": pending })),
         "backups": good.iter().map(|backup| facts(&catalog, backup)).collect::<Vec<_>>(),
         "unusable": bad.iter().map(ToString::to_string).collect::<Vec<_>>(),
     });
     Ok(Answer::new("listed", &facts, text))
+}
+
+/// Where copies go, and how many are not there yet, as far as is known here.
+pub(in crate::command) fn pending(
+    context: Context<'_>,
+    catalog: &Catalog,
+) -> Result<Option<(String, usize)>> {
+    let Some(place) = context.settings.shelf() else {
+        return Ok(None);
+    };
+    let place = place.to_string();
+    let count = catalog.not_copied(&place)?.len();
+    Ok(Some((place, count)))
 }
 
 fn row(catalog: &Catalog, backup: &Backup) -> Vec<String> {
@@ -45,7 +64,7 @@ fn row(catalog: &Catalog, backup: &Backup) -> Vec<String> {
         manifest.id.clone(),
         manifest.created_at.clone(),
         manifest.from.clone(),
-        purpose(backup),
+        purpose(manifest),
         bytes(manifest.size_bytes),
         archive_size(backup),
         last_verified(catalog, backup),
@@ -71,10 +90,9 @@ fn last_verified(catalog: &Catalog, backup: &Backup) -> String {
     }
 }
 
-fn purpose(backup: &Backup) -> String {
-    use crate::catalog::Purpose;
-    match backup.manifest.purpose {
-        Purpose::Migration => format!("migration to {}", backup.manifest.to),
+pub(super) fn purpose(manifest: &Manifest) -> String {
+    match manifest.purpose {
+        Purpose::Migration => format!("migration to {}", manifest.to),
         Purpose::Manual => "by hand".into(),
         Purpose::BeforeRestore => "before a restore".into(),
     }
@@ -90,7 +108,7 @@ fn facts(catalog: &Catalog, backup: &Backup) -> serde_json::Value {
     })
 }
 
-pub(super) fn show(context: Context<'_>, wanted: &str) -> Result<Answer> {
+pub(super) fn show(context: Context<'_>, wanted: &Wanted) -> Result<Answer> {
     let catalog = catalog(context);
     let backup = catalog.select(wanted)?;
     let manifest = &backup.manifest;
@@ -111,7 +129,7 @@ pub(super) fn show(context: Context<'_>, wanted: &str) -> Result<Answer> {
         ],
         vec!["of".into(), manifest.source.clone()],
         vec!["revision".into(), manifest.from.clone()],
-        vec!["made for".into(), purpose(&backup)],
+        vec!["made for".into(), purpose(manifest)],
         vec![
             "database".into(),
             format!(
@@ -151,85 +169,4 @@ pub(super) fn show(context: Context<'_>, wanted: &str) -> Result<Answer> {
         &json!({ "backup": facts(&catalog, &backup) }),
         table(&lines),
     ))
-}
-
-pub(super) async fn verify(context: Context<'_>, wanted: &str, all: bool) -> Outcome {
-    let chosen = if all {
-        Chosen::All
-    } else {
-        Chosen::One(wanted.to_owned())
-    };
-    let mut report = Verification::default();
-    let result = job::verify(context, &chosen, &mut report).await;
-    let text = verified(&report);
-    let told = Told::Verified {
-        database: context.settings.database.display().to_string(),
-        all: matches!(chosen, Chosen::All),
-    };
-    let answer = Answer {
-        told: Some(told),
-        ..Answer::new(report.outcome, &report, text)
-    };
-    (Some(answer), result)
-}
-
-fn verified(report: &Verification) -> String {
-    if report.checked.is_empty() && report.outcome == "verified" {
-        return format!("There are no backups in {}.\n", report.folder);
-    }
-    let mut text = String::new();
-    for checked in &report.checked {
-        let name = checked.id.as_deref().unwrap_or(&checked.path);
-        let word = match (&checked.finding, checked.check) {
-            (Some(finding), _) => format!("BAD: {finding}"),
-            (None, Some(DIGEST)) => "unchanged since it was made, not opened".to_owned(),
-            (None, _) => "sound".to_owned(),
-        };
-        text.push_str(&format!("{name}  {word} ({})\n", duration(checked.ms)));
-    }
-    for warning in &report.warnings {
-        text.push_str(&format!("note      {warning}\n"));
-    }
-    text
-}
-
-pub(super) async fn prune(context: Context<'_>, dry_run: bool) -> Outcome {
-    let mut report = Pruning::default();
-    let result = job::prune(context, dry_run, &mut report).await;
-    let text = if result.is_ok() {
-        pruned(&report)
-    } else {
-        String::new()
-    };
-    (Some(Answer::new(report.outcome, &report, text)), result)
-}
-
-fn pruned(report: &Pruning) -> String {
-    let word = if report.dry_run {
-        "would go"
-    } else {
-        "removed"
-    };
-    let line = |judged: &Judged, words: String| {
-        vec![
-            words,
-            judged.id.clone(),
-            judged.created_at.clone(),
-            bytes(judged.archive_bytes),
-        ]
-    };
-    let gone = report.removed.iter().map(|one| line(one, word.into()));
-    let kept = report.kept.iter().map(|one| {
-        let why = one.stays.map_or_else(String::new, |why| why.to_string());
-        line(one, format!("stays: {why}"))
-    });
-    let rows: Vec<Vec<String>> = gone.chain(kept).collect();
-    let mut text = table(&rows);
-    for error in &report.unusable {
-        text.push_str(&format!("stays: UNUSABLE  {error}\n"));
-    }
-    if report.removed.is_empty() {
-        text.push_str(&format!("Nothing to remove in {}.\n", report.folder));
-    }
-    text
 }
