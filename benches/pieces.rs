@@ -286,6 +286,7 @@ fn nothing_to_do(criterion: &mut Criterion, world: &World) {
         keys: Keys::default(),
         create_if_missing: false,
         offsite: None,
+        group: std::path::PathBuf::new(),
         access: safestep::offsite::Access::default(),
         is_named: false,
     };
