@@ -13,7 +13,7 @@ use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use safestep::archive::{self, Compression, Contents, Wanted, Wrapping};
 use safestep::clock::Deadline;
-use safestep::encryption::{Encryption, Passphrase};
+use safestep::encryption::{Encryption, Keys, Passphrase};
 use safestep::enums::EnumMap;
 use safestep::job::{self, Context, Goal, Report, Settings};
 use safestep::migration::Migrations;
@@ -277,13 +277,16 @@ fn nothing_to_do(criterion: &mut Criterion, world: &World) {
         migrations: migrations(),
         backups: world.path("backups"),
         lock_timeout: Duration::from_secs(30),
-        retention: Policy::default(),
-        offsite_retention: Policy::default(),
+        retention: safestep::retention::Policy::default(),
+        offsite_retention: safestep::retention::Policy::default(),
         verify: Depth::Quick,
         compression: Compression::default(),
         times: safestep::job::Times::default(),
+        encryption: None,
+        keys: Keys::default(),
         create_if_missing: false,
         offsite: None,
+        group: std::path::PathBuf::new(),
         access: safestep::offsite::Access::default(),
         is_named: false,
     };

@@ -32,7 +32,7 @@ pub use copied::{Copied, OFFSITE_LOCK};
 pub use fetched::Fetched;
 pub use label::Label;
 pub use manifest::{FORMAT_VERSION, Manifest, Purpose};
-pub use names::{JobId, Slot};
+pub use names::{JobId, LABEL, Slot, label_name};
 pub use record::{JobKind, JobRecord, Outcome};
 pub use verified::{DIGEST, VERIFY_LOCK, Verified};
 
@@ -169,7 +169,7 @@ impl Catalog {
         let is_leftover = |path: &PathBuf| {
             LEFTOVERS.iter().any(|suffix| has_suffix(path, suffix)) && is_ours(path)
         };
-        if paths.iter().any(is_leftover) || !self.lone_labels()?.is_empty() {
+        if paths.iter().any(is_leftover) || !self.lone_notes()?.is_empty() {
             return Ok(false);
         }
         for path in paths.iter().filter(|path| has_suffix(path, RECORD)) {

@@ -27,9 +27,7 @@ pub async fn backup(context: Context<'_>, report: &mut Report) -> Result<()> {
         .instrument(span.clone())
         .await
         .map_err(|error| context.interrupt.explain(error));
-    let copied = offsite::copy_after(&context, report)
-        .instrument(span)
-        .await;
+    let copied = offsite::copy_after(&context, report).instrument(span).await;
     let result = result.and(copied);
     report.finish();
     report.outcome = if result.is_ok() {
@@ -107,6 +105,7 @@ async fn take(
     }
     report.begin(context.monitor, "inventory");
     let catalog = context.catalog();
+    context.make_room(&facts)?;
     snapshot::require_room_to_copy(&catalog, &facts)?;
     let revision = revision(context, live).await;
     report.from = Some(revision.clone());

@@ -117,7 +117,7 @@ async fn change_locked(
     };
     let (migrations, catalog) = (run.migrations.clone(), run.context.catalog());
     let work = Work {
-        job: second_id(&run.report),
+        job: second_id(run.report),
         plan: &ready.decision.plan(&migrations),
         from: &ready.decision.from_name,
         before: ready.before,
@@ -173,6 +173,7 @@ async fn prepare(
     if !is_copied {
         let catalog = context.catalog();
         catalog.prepare()?;
+        context.make_room(&facts)?;
         snapshot::require_room(&catalog, context.database(), &facts)?;
     }
     let before = Before::take(live).await?;

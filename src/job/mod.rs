@@ -1,9 +1,10 @@
 //! The jobs: the only modules that know the order in which things happen.
 //!
 //! ```text
-//! check files -> look -> [window] -> job lock -> recover -> [estimate] -> [WAL: snapshot, fsync, read back] -> write lock
-//!   -> history under the lock -> [where it is of another state: snapshot, fsync, read back] -> job record -> migrate
-//!   -> normalise -> verify -> history -> COMMIT -> verify again -> outcome -> archive -> prune -> report
+//! check files -> look -> [window] -> job lock -> recover -> [estimate] -> [WAL: snapshot, fsync, read back, [copy off site]]
+//!   -> write lock -> history under the lock -> [where it is of another state: snapshot, fsync, read back, [copy off site]]
+//!   -> job record -> migrate -> normalise -> verify -> history -> COMMIT -> verify again -> outcome -> archive -> prune
+//!   -> locks given up -> [copies off site] -> report
 //! ```
 
 mod backup;
@@ -21,6 +22,7 @@ mod prune;
 mod recover;
 mod report;
 mod restore;
+mod room;
 mod run;
 mod standing;
 mod task;
@@ -37,7 +39,7 @@ use crate::clock::{Deadline, Stopwatch};
 use crate::encryption::{Encryption, Keys};
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
-use crate::offsite::{Access, Offsite};
+use crate::offsite::{Access, Offsite, Place};
 use crate::retention::Policy;
 use crate::snapshot::Surroundings;
 use crate::sqlite::{Depth, Interrupt};
@@ -45,10 +47,11 @@ use crate::storage::{self, JobLock, PathKind};
 
 pub use backup::backup;
 pub use changed::changed_files;
-pub use offsite::{
-    At, Copies, Fetching, Shelf, Upload, fetch, open_shelf, prune_remote, upload, verify_remote,
-};
 pub use migrate::{migrate, migrate_with, repair, stamp};
+pub use offsite::{
+    At, Copies, Fetching, Shelf, Upload, fetch, open_shelf, prune_remote, reach, upload,
+    verify_remote,
+};
 pub use prune::{Judged, Pruning, prune};
 pub use report::{Applied, BackupSummary, Phase, Report};
 pub use restore::{gather, restore};
@@ -116,6 +119,13 @@ impl Settings {
         let folder = self.catalog().folder().file_name().map(PathBuf::from);
         let name = self.group.join(folder.unwrap_or_default());
         name.to_string_lossy().into_owned()
+    }
+
+    /// Where the copies of this database go, if they go anywhere.
+    #[must_use]
+    pub fn shelf(&self) -> Option<Place> {
+        let place = self.offsite.as_ref()?.place.clone();
+        Some(place.below(&self.shelf_name()))
     }
 
     /// What a command must be followed by to mean this database.

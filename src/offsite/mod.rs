@@ -8,6 +8,7 @@
 //! Nothing that lies there is ever overwritten. The only module that uses `object_store`.
 
 mod abandoned;
+mod access;
 mod archive;
 mod credentials;
 mod download;
@@ -25,24 +26,23 @@ mod upload;
 mod variables;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use object_store::path::Path as Key;
 
-use crate::catalog::Label;
+use crate::catalog::{Label, label_name};
 use crate::error::Result;
 use failure::Act;
 use open::Store;
 
+pub use access::Access;
 pub use list::Listing;
 pub use patience::Patience;
-pub use place::{Access, Place};
+pub use place::Place;
 pub use remove::Removed;
 pub use upload::Uploaded;
 pub use variables::VARIABLES;
-
-/// Behind the stem of an archive's name.
-const LABEL: &str = ".label.json";
 
 /// What is set about off-site copies.
 #[derive(Debug, Clone)]
@@ -53,6 +53,8 @@ pub struct Offsite {
     pub required: bool,
     /// How long the uploads of a command may take in all.
     pub timeout: Duration,
+    /// Set when it did not answer a job: the other jobs of the same command do not wait for it, too.
+    pub given_up: Arc<AtomicBool>,
 }
 
 /// A folder of an opened store: of one database, or one with such folders in it.
@@ -113,10 +115,4 @@ impl Remote {
     fn label_key(&self, label: &Label) -> Key {
         self.key_of(&label_name(&label.archive))
     }
-}
-
-/// The name of the label of an archive.
-fn label_name(archive: &str) -> String {
-    let end = archive.rfind(".tar").unwrap_or(archive.len());
-    format!("{}{LABEL}", &archive[..end])
 }

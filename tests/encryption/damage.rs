@@ -96,7 +96,8 @@ fn an_archive_with_other_bytes_is_refused() {
     let length = victim.sound.len();
     let mut random = Random::new("other bytes");
     let header = victim.sound.windows(4).position(|w| w == b"\n---").unwrap();
-    let somewhere = (0..12).map(|_| usize::try_from(random.below(length as u64)).unwrap());
+    let mut somewhere = || usize::try_from(random.below(length as u64)).unwrap();
+    let somewhere: Vec<usize> = (0..12).map(|_| somewhere()).collect();
     let places = [
         0,
         3,
@@ -152,41 +153,34 @@ fn swap(one: &Path, other: &Path) {
     fs::write(other, held).unwrap();
 }
 
-/// `what` of two backups is in the place of the other's: neither is restored, with the key and without.
+/// `what` of two backups is in the place of the other's: neither is restored.
 #[track_caller]
-fn expect_swapped(what: &str, codes: &[i32], swapped: impl Fn(&[PathBuf; 2])) {
+fn expect_swapped(what: &str, swapped: impl Fn(&[PathBuf; 2])) {
     let (sandbox, archives, now) = two_backups();
     let ids = archives.each_ref().map(|archive| id_of(archive));
     swapped(&archives);
     for id in &ids {
         let run = with_key(&sandbox, &["restore", id, "--yes"]);
-        assert!(
-            codes.contains(&run.code),
-            "{what}: {} {}",
-            run.code,
-            run.stderr
-        );
+        assert!(run.code == 7, "{what}: {} {}", run.code, run.stderr);
         assert!(
             run.code == 0 || sandbox.content() == now,
             "{what}: it was touched"
         );
-        sandbox.sql("UPDATE users SET username = 'cem'");
-        let run = sandbox.run(&["backups", "verify", id]);
-        assert!([2, 7].contains(&run.code), "{what}: {}", run.stderr);
+        let run = with_key(&sandbox, &["backups", "verify", id]);
+        assert!(run.code == 7, "{what}: {}", run.stderr);
     }
 }
 
 #[test]
 fn an_archive_in_the_place_of_another_is_refused() {
-    expect_swapped("the archive", &[7], |[one, two]| swap(one, two));
-    expect_swapped("archive and label", &[7], |[one, two]| {
+    expect_swapped("the archive", |[one, two]| swap(one, two));
+    expect_swapped("archive and label", |[one, two]| {
         swap(one, two);
         swap(&label_of(one), &label_of(two));
     });
     // As if the sizes were the same, or somebody had made them so.
     expect_swapped(
         "the archive, with the right size and digest",
-        &[7],
         |[one, two]| {
             let (of_one, of_two) = (label_of(one), label_of(two));
             let (mut first, mut second) = (json_in(&of_one), json_in(&of_two));
@@ -228,7 +222,7 @@ fn a_plain_archive_is_not_taken_for_an_encrypted_one() {
 #[test]
 fn a_header_that_would_take_time_or_memory_is_refused() {
     let sandbox = encrypted("008");
-    fs::write(sandbox.path("pass.txt"), "secret").unwrap();
+    fs::write(sandbox.path("none.toml"), "").unwrap();
     let magic = "age-encryption.org/v1\n";
     let end = format!("--- {}\n{}", "A".repeat(43), "x".repeat(100));
     let salt = "A".repeat(22);
@@ -238,7 +232,7 @@ fn a_header_that_would_take_time_or_memory_is_refused() {
     let cases = [
         (scrypt("30"), "2^30 KiB"),
         (scrypt("16"), "2^16 KiB"),
-        (scrypt("99"), "damaged"),
+        (scrypt("99"), "2^99 KiB"),
         (scrypt("018"), "damaged"),
         (
             format!("{magic}{}{end}", stanza.repeat(5000)),
@@ -255,7 +249,11 @@ fn a_header_that_would_take_time_or_memory_is_refused() {
         (format!("{magic}{}", "\n".repeat(100_000)), "too large"),
         (magic.to_owned(), "cut off"),
         (format!("{magic}-> X25519"), "cut off"),
-        (format!("{magic}{end}"), "opens it"),
+        (format!("{magic}{end}"), "header cannot be read"),
+        (
+            format!("{magic}{}{end}", stanza.repeat(128)),
+            "header cannot be read",
+        ),
         (
             "-----BEGIN AGE ENCRYPTED FILE-----\nabc\n".to_owned(),
             "written in letters",
@@ -267,12 +265,11 @@ fn a_header_that_would_take_time_or_memory_is_refused() {
         let mut command = sandbox.command(&["restore", "given.tar.gz.age", "--yes"]);
         command.args(["--identity-file", IDENTITY]);
         command
-            .env("SAFESTEP_CONFIG", "/dev/null")
+            .env("SAFESTEP_CONFIG", "none.toml")
             .env("SAFESTEP_PASSPHRASE", "secret");
         let run = super::Run::of(&command.output().unwrap());
-        let code = if words == "opens it" { 2 } else { 7 };
         assert!(run.stderr.contains(words), "{words}: {}", run.stderr);
-        assert_eq!(run.code, code, "{words}: {}", run.stderr);
+        assert_eq!(run.code, 7, "{words}: {}", run.stderr);
         assert!(sandbox.content() == before);
     }
 }
@@ -283,6 +280,7 @@ fn a_passphrase_of_another_program_is_refused_with_the_way_out() {
     let sandbox = encrypted("008");
     sandbox.run(&["backup"]).expect_code(0);
     let tar = decrypted(&sandbox.archives()[0], &sandbox.path(IDENTITY));
+    fs::write(sandbox.path("none.toml"), "").unwrap();
     for (factor, code) in [(15, 0), (18, 7)] {
         fs::write(
             sandbox.path("given.age"),
@@ -291,7 +289,7 @@ fn a_passphrase_of_another_program_is_refused_with_the_way_out() {
         .unwrap();
         let mut command = sandbox.command(&["restore", "given.age", "--yes"]);
         command
-            .env("SAFESTEP_CONFIG", "/dev/null")
+            .env("SAFESTEP_CONFIG", "none.toml")
             .env("SAFESTEP_PASSPHRASE", "secret");
         let run = super::Run::of(&command.output().unwrap()).expect_code(code);
         assert_eq!(
@@ -311,7 +309,7 @@ fn what_is_encrypted_and_is_no_archive_is_refused() {
     let twice = keys::encrypted(&keys::encrypted(b"something", &recipient), &recipient);
     for bytes in [
         keys::encrypted(b"", &recipient),
-        keys::encrypted(&[7; 100_000], &recipient),
+        keys::encrypted(&vec![7; 100_000], &recipient),
         twice,
     ] {
         fs::write(sandbox.path("given.age"), bytes).unwrap();

@@ -143,3 +143,28 @@ fn identities_that_cannot_be_used_are_told_where_they_are_needed() {
     }
     assert_eq!(sandbox.archives().len(), 1);
 }
+
+#[test]
+fn doctor_tells_whether_the_keys_are_there_and_who_can_read_them() {
+    use std::os::unix::fs::PermissionsExt;
+    let sandbox = super::encrypted("008");
+    let doctor = |args: &[&str]| {
+        let mut all = vec!["doctor"];
+        all.extend(args);
+        sandbox.run(&all).expect_code(0).stdout
+    };
+    let said = doctor(&[]);
+    assert!(said.contains("new backups are encrypted"), "{said}");
+    assert!(said.contains("no identity is given"), "{said}");
+    let key = ["--identity-file", super::IDENTITY];
+    for (mode, open) in [(0o600, false), (0o640, false), (0o644, true)] {
+        let permissions = fs::Permissions::from_mode(mode);
+        fs::set_permissions(sandbox.path(super::IDENTITY), permissions).unwrap();
+        let said = doctor(&key);
+        assert!(said.contains("is at hand"), "{said}");
+        assert_eq!(said.contains("every user of this machine"), open, "{said}");
+    }
+    fs::remove_file(sandbox.path(super::IDENTITY)).unwrap();
+    let said = doctor(&key);
+    assert!(said.contains("backups cannot be opened here"), "{said}");
+}

@@ -6,7 +6,7 @@ use rustix::process::Signal;
 
 use super::support::drill::NON_TRANSACTIONAL;
 use super::support::keys::IDENTITY;
-use super::support::{Sandbox, files_ending, run, send, text, wait_until};
+use super::support::{files_ending, run, send, text, wait_until};
 use super::{encrypted, json_in, label_of, with_key};
 
 #[test]

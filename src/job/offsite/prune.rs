@@ -4,8 +4,8 @@ use std::path::Path;
 
 use tracing::Instrument;
 
-use super::super::prune::{Judged, Pruning};
 use super::super::Context;
+use super::super::prune::{Judged, Pruning};
 use super::{Copies, LONGEST_LOOK, Shelf, patience};
 use crate::catalog::{Catalog, Label, Verified};
 use crate::clock::Stamp;
@@ -43,6 +43,7 @@ async fn go(
     report.dry_run = dry_run;
     let unusable = &shelf.listing.unusable;
     report.unusable = unusable.iter().map(ToString::to_string).collect();
+    report.max_total_bytes = context.settings.offsite_retention.max_total;
     let patience = patience(LONGEST_LOOK, context.interrupt);
     let catalog = context.catalog();
     for (label, verdict) in judge(context, &catalog, &shelf.listing)? {
@@ -58,7 +59,10 @@ async fn go(
             }
         }
         match judged.goes {
-            None => report.kept.push(judged),
+            None => {
+                report.folder_bytes += judged.archive_bytes;
+                report.kept.push(judged);
+            }
             Some(_) => report.removed.push(judged),
         }
     }
@@ -138,7 +142,9 @@ fn judge<'l>(
 /// Ids of what an unfinished job may want: its own, and the earlier one that holds the same.
 fn needed(catalog: &Catalog) -> Result<Vec<String>> {
     let records = catalog.legible_records()?;
-    let open = records.into_iter().filter(|record| record.outcome.is_none());
+    let open = records
+        .into_iter()
+        .filter(|record| record.outcome.is_none());
     Ok(open
         .flat_map(|record| [Some(record.id), record.same_as])
         .flatten()

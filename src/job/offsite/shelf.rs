@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::super::Context;
 use super::{LONGEST_LOOK, patience, upload};
-use crate::catalog::{Candidate, Choice, LATEST, Label, Wanted, choose};
+use crate::catalog::{Candidate, Choice, Label, Wanted, choose};
 use crate::error::{Error, Result};
 use crate::offsite::{Listing, Place, Remote};
 
@@ -28,7 +28,7 @@ pub struct Shelf {
 /// Looks at what is there.
 ///
 /// # Errors
-/// Where the store does not answer, and where there is nothing at all: [`Error::NoSuchBackup`], with the folders that are there.
+/// Where the store does not answer, and where there is nothing at all: [`Error::NothingOffsite`].
 pub async fn open_shelf(context: &Context<'_>, at: &At) -> Result<Shelf> {
     context.monitor.phase("look off site");
     let patience = patience(LONGEST_LOOK, context.interrupt);
@@ -49,10 +49,9 @@ pub async fn open_shelf(context: &Context<'_>, at: &At) -> Result<Shelf> {
         }
     }
     let folders = above.subfolders(&patience).await?;
-    Err(Error::NoSuchBackup {
-        wanted: LATEST.into(),
-        folder: above.place().to_string().into(),
-        candidates: folders,
+    Err(Error::NothingOffsite {
+        place: above.place().to_string(),
+        folders,
     })
 }
 
@@ -87,7 +86,11 @@ impl Shelf {
 
     fn database<'a>(&self, context: &'a Context<'_>) -> Option<&'a Path> {
         let own = context.database();
-        let mut sources = self.listing.labels.iter().map(|label| &label.manifest.source);
+        let mut sources = self
+            .listing
+            .labels
+            .iter()
+            .map(|label| &label.manifest.source);
         let first = sources.next();
         let is_one = sources.all(|source| Some(source) == first);
         let is_own = first.is_some_and(|source| Path::new(source) == own);
@@ -95,7 +98,11 @@ impl Shelf {
     }
 
     fn damaged(&self, archive: &str) -> Error {
-        let found = self.listing.unusable.iter().find(|error| name_of(error) == archive);
+        let found = self
+            .listing
+            .unusable
+            .iter()
+            .find(|error| name_of(error) == archive);
         Error::BackupUnusable {
             backup: format!("{}/{archive}", self.place()).into(),
             reason: found.map_or_else(String::new, ToString::to_string),
