@@ -277,8 +277,8 @@ fn nothing_to_do(criterion: &mut Criterion, world: &World) {
         migrations: migrations(),
         backups: world.path("backups"),
         lock_timeout: Duration::from_secs(30),
-        retention: Policy::default(),
-        offsite_retention: Policy::default(),
+        retention: safestep::retention::Policy::default(),
+        offsite_retention: safestep::retention::Policy::default(),
         verify: Depth::Quick,
         compression: Compression::default(),
         times: safestep::job::Times::default(),
@@ -286,6 +286,7 @@ fn nothing_to_do(criterion: &mut Criterion, world: &World) {
         keys: Keys::default(),
         create_if_missing: false,
         offsite: None,
+        group: std::path::PathBuf::new(),
         access: safestep::offsite::Access::default(),
         is_named: false,
     };

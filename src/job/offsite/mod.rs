@@ -12,6 +12,7 @@ mod upload;
 mod verify;
 
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -20,7 +21,7 @@ use super::Context;
 use super::report::Report;
 use crate::catalog::{Catalog, OFFSITE_LOCK};
 use crate::clock::Deadline;
-use crate::error::{Error, Problem, Result};
+use crate::error::{Error, OffsiteCause, OffsiteFailure, Problem, Result};
 use crate::offsite::{Offsite, Patience, Remote};
 use crate::sqlite::Interrupt;
 use crate::storage::JobLock;
@@ -37,6 +38,8 @@ pub(super) use required::protect;
 const SHORTEST_LOOK: Duration = Duration::from_secs(10);
 /// To look at what is there, a store has so long.
 const LONGEST_LOOK: Duration = Duration::from_mins(2);
+/// The exit code of what another attempt may do better.
+const NOT_NOW: u8 = 75;
 /// What is fetched may be large, and the network slow: a connection that stands still ends by itself.
 const LONGEST_FETCH: Duration = Duration::from_hours(24 * 7);
 
@@ -98,8 +101,20 @@ pub(super) async fn copy_after(context: &Context<'_>, report: &mut Report) -> Re
     }
     report.begin(context.monitor, "off site");
     let mut copies = report.offsite.take().unwrap_or_default();
-    let done = copy(context, offsite, &mut copies).await;
+    let done = if offsite.given_up.load(Ordering::Relaxed) {
+        copies.place = offsite
+            .place
+            .clone()
+            .below(&context.settings.shelf_name())
+            .to_string();
+        Err(not_again(&copies.place))
+    } else {
+        copy(context, offsite, &mut copies).await
+    };
     if let Err(error) = &done {
+        if matches!(error, Error::Offsite(_)) && error.exit_code() == NOT_NOW {
+            offsite.given_up.store(true, Ordering::Relaxed);
+        }
         copies.error = Some(error.to_string());
         warn(context, report, error);
     }
@@ -108,6 +123,16 @@ pub(super) async fn copy_after(context: &Context<'_>, report: &mut Report) -> Re
     }
     report.offsite = Some(copies);
     if offsite.required { done } else { Ok(()) }
+}
+
+/// A thousand databases do not wait a thousand times for a store that is not there.
+fn not_again(place: &str) -> Error {
+    Error::Offsite(Box::new(OffsiteFailure {
+        place: place.to_owned(),
+        doing: "upload to".into(),
+        cause: OffsiteCause::Unreachable,
+        detail: "as the copies of another database have found in this run".into(),
+    }))
 }
 
 fn warn(context: &Context<'_>, report: &mut Report, error: &Error) {
