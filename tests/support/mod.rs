@@ -13,6 +13,8 @@ pub mod drill;
 pub mod evidence;
 #[cfg(feature = "containers")]
 pub mod podman;
+#[cfg(feature = "s3")]
+pub mod s3;
 #[cfg(all(feature = "strace", target_arch = "x86_64"))]
 pub mod tracer;
 
