@@ -175,8 +175,7 @@ async fn work(cli: &Cli, config: &Config) -> Outcome {
         interrupt: &interrupt,
         monitor: &progress,
     };
-    let fleet = config.fleet.as_ref();
-    let outcome = command::dispatch(&cli.command, context, fleet, &cli.global, load(cli)).await;
+    let outcome = command::dispatch(&cli.command, context, config, &cli.global, load(cli)).await;
     drop(progress);
     log(&outcome);
     outcome

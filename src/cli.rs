@@ -41,15 +41,23 @@ pub struct Global {
     /// Longest wait for a lock, such as 500ms, 30s or 5m [default: 30s]
     #[arg(long, global = true, value_name = "TIME")]
     pub lock_timeout: Option<String>,
-    /// How many backups to keep [default: 10]
-    #[arg(long, global = true, value_name = "N")]
-    pub keep: Option<String>,
+    #[command(flatten)]
+    pub retention: Retention,
     /// How much is read to check the database: quick or full [default: quick]
     #[arg(long, global = true, value_name = "HOW")]
     pub verify: Option<String>,
     /// How new backups are compressed: gzip, zstd or none, with a level from 1 to 9 as in zstd:9 [default: gzip]
     #[arg(long, global = true, value_name = "HOW")]
     pub compression: Option<String>,
+    /// Encrypt new backups to the age recipients in this file, one a line
+    #[arg(long, global = true, value_name = "FILE")]
+    pub recipients_file: Option<PathBuf>,
+    /// The age identities that open encrypted backups
+    #[arg(long, global = true, value_name = "FILE")]
+    pub identity_file: Option<PathBuf>,
+    /// Encrypt new backups with the passphrase in this file, which also opens them; or set SAFESTEP_PASSPHRASE
+    #[arg(long, global = true, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
     /// Folder of the rolling JSON log files [default: <backups>/logs]
     #[arg(long, global = true, value_name = "DIR")]
     pub log_dir: Option<PathBuf>,
@@ -65,6 +73,83 @@ pub struct Global {
     /// Tell each phase on standard error
     #[arg(short, long, global = true)]
     pub verbose: bool,
+}
+
+/// Which backups stay.
+#[derive(Debug, Args)]
+pub struct Retention {
+    /// Keep the newest N backups, or 'unlimited' [default: 10, where no rule is given]
+    #[arg(
+        long,
+        global = true,
+        value_name = "N",
+        allow_hyphen_values = true,
+        help_heading = "Retention"
+    )]
+    pub keep_last: Option<String>,
+    /// Keep the newest backup of each of the last N hours that have one
+    #[arg(
+        long,
+        global = true,
+        value_name = "N",
+        allow_hyphen_values = true,
+        help_heading = "Retention"
+    )]
+    pub keep_hourly: Option<String>,
+    /// … of the last N days
+    #[arg(
+        long,
+        global = true,
+        value_name = "N",
+        allow_hyphen_values = true,
+        help_heading = "Retention"
+    )]
+    pub keep_daily: Option<String>,
+    /// … of the last N weeks
+    #[arg(
+        long,
+        global = true,
+        value_name = "N",
+        allow_hyphen_values = true,
+        help_heading = "Retention"
+    )]
+    pub keep_weekly: Option<String>,
+    /// … of the last N months
+    #[arg(
+        long,
+        global = true,
+        value_name = "N",
+        allow_hyphen_values = true,
+        help_heading = "Retention"
+    )]
+    pub keep_monthly: Option<String>,
+    /// … of the last N years
+    #[arg(
+        long,
+        global = true,
+        value_name = "N",
+        allow_hyphen_values = true,
+        help_heading = "Retention"
+    )]
+    pub keep_yearly: Option<String>,
+    /// Keep all backups that are newer than this, counted from the newest, such as 7d or 1y5m7d2h (m: months)
+    #[arg(
+        long,
+        global = true,
+        value_name = "TIME",
+        allow_hyphen_values = true,
+        help_heading = "Retention"
+    )]
+    pub keep_within: Option<String>,
+    /// What the backups folder of a database may take, such as 20GB; the oldest go first [default: no limit]
+    #[arg(
+        long,
+        global = true,
+        value_name = "SIZE",
+        allow_hyphen_values = true,
+        help_heading = "Retention"
+    )]
+    pub max_total: Option<String>,
 }
 
 /// The form of standard output.
@@ -119,8 +204,11 @@ pub enum Command {
     },
     /// Put a backup back; what is there now is backed up first
     Restore {
-        /// 'latest', an id, or the path of an archive
-        backup: String,
+        /// 'latest', an id, the path of an archive, or where an off-site copy lies: s3://bucket/prefix/fastflow/latest
+        #[arg(required_unless_present_any = ["before", "revision"])]
+        backup: Option<String>,
+        #[command(flatten)]
+        which: Which,
         #[command(flatten)]
         limit: Limit,
     },
@@ -254,6 +342,20 @@ pub struct Limit {
     pub deadline: Option<String>,
 }
 
+/// Which backups.
+#[derive(Debug, Args)]
+pub struct Which {
+    /// Only those made before this moment, such as 2026-11-20T03:00Z, or by the clock of SAFESTEP_TIMEZONE 2026-11-20T03:00
+    #[arg(long, value_name = "TIME")]
+    pub before: Option<String>,
+    /// Only those of a database at this revision
+    #[arg(long, value_name = "REV")]
+    pub revision: Option<String>,
+    /// Those off site
+    #[arg(long)]
+    pub remote: bool,
+}
+
 /// For commands that go up, and can make a database.
 #[derive(Debug, Args)]
 pub struct Create {
@@ -296,27 +398,44 @@ pub struct Many {
 #[derive(Debug, Subcommand)]
 pub enum Backups {
     /// All backups, oldest first
-    List,
+    List {
+        /// Those off site, in this folder: s3://bucket/prefix/fastflow
+        #[arg(value_name = "URL")]
+        place: Option<String>,
+        #[command(flatten)]
+        which: Which,
+    },
     /// One backup's manifest
     Show {
-        /// 'latest', an id, or the path of an archive
+        /// 'latest', an id, the path of an archive, or the URL of an off-site copy
         #[arg(default_value = "latest")]
         backup: String,
+        #[command(flatten)]
+        which: Which,
     },
     /// Prove that backups can be put back: unpack them, compare them with what they promise, have SQLite check them
     Verify {
-        /// 'latest', an id, or the path of an archive
-        #[arg(default_value = "latest", conflicts_with = "all")]
+        /// 'latest', an id, the path of an archive, or the URL of an off-site copy; with --all a URL is that of the folder
+        #[arg(default_value = "latest")]
         backup: String,
         /// All of them
         #[arg(long)]
         all: bool,
+        /// Those off site
+        #[arg(long)]
+        remote: bool,
     },
     /// Remove what need not be kept, and tell why the rest stays
     Prune {
+        /// Those off site, in this folder: s3://bucket/prefix/fastflow
+        #[arg(value_name = "URL")]
+        place: Option<String>,
         /// Only tell
         #[arg(long)]
         dry_run: bool,
+        /// Those off site
+        #[arg(long)]
+        remote: bool,
     },
 }
 

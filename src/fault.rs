@@ -85,10 +85,12 @@ points! {
     "archive.synced" ArchiveSynced "The draft of an archive is synced and not read back."
     "archive.read_half" ArchiveReadHalf "Half of the database in an archive is unpacked, or read back."
     "archive.verified" ArchiveVerified "The draft of an archive is read back."
+    "archive.labelled" ArchiveLabelled "An encrypted archive has its label, and not its name."
     "archive.published" ArchivePublished "The archive has its name, and the raw snapshot is still there."
     "archive.reused" ArchiveReused "An earlier backup holds the same; the raw snapshot is still there."
     "archive.settled" ArchiveSettled "The raw snapshot is gone."
     "prune.archive" PruneArchive "An old archive is removed, and its record is not."
+    "prune.label" PruneLabel "The label of an archive that is removed is removed, too; its record is not."
     "prune.record" PruneRecord "An old record is removed."
     "prune.done" PruneDone "Everything is done but the report."
 

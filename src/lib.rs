@@ -14,6 +14,7 @@ pub mod storage;
 pub mod sqlite;
 pub mod beside;
 pub mod http;
+pub mod encryption;
 pub mod archive;
 pub mod grammar;
 
@@ -27,6 +28,7 @@ pub mod autogenerate;
 pub mod authoring;
 
 // Copies, changes, and the way back.
+pub mod retention;
 pub mod catalog;
 pub mod snapshot;
 pub mod migrator;

@@ -46,7 +46,7 @@ fn the_newest_good_backup_outlives_the_copies_that_later_restores_made() {
     sandbox.sql("CREATE TABLE later (a)");
     sandbox.run(&["restore", "latest", "--yes"]).expect_code(0);
     assert_eq!(sandbox.archives().len(), 2);
-    let removed = catalog(&sandbox).prune(1, None).unwrap();
+    let removed = catalog(&sandbox).prune(&last(1), None).unwrap();
     assert_eq!(removed, Vec::<PathBuf>::new());
     assert!(good.exists());
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::str::FromStr;
 
+use crate::encryption;
 use crate::storage;
 
 /// Higher ones cost much time and memory for a few percent: a zstd of level 19 needs 5 MiB a thread.
@@ -21,33 +22,57 @@ pub enum Compression {
     None,
 }
 
-impl Compression {
-    /// What the names of all kinds of archives end with.
-    pub const SUFFIXES: [&str; 3] = [".tar.gz", ".tar.zst", ".tar"];
+/// What the names of all kinds of archives end with.
+pub const SUFFIXES: [&str; 6] = [
+    ".tar.gz",
+    ".tar.zst",
+    ".tar",
+    ".tar.gz.age",
+    ".tar.zst.age",
+    ".tar.age",
+];
 
+/// What is done to an archive, as its name tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Packing {
+    /// What it is compressed with.
+    pub compression: Compression,
+    /// Whether it is encrypted then.
+    pub encrypted: bool,
+}
+
+impl Packing {
     /// What the name of such an archive ends with.
     #[must_use]
     pub fn suffix(self) -> &'static str {
-        let [gzip, zstd, none] = Self::SUFFIXES;
-        match self {
-            Self::Gzip(_) => gzip,
-            Self::Zstd(_) => zstd,
-            Self::None => none,
+        let [gzip, zstd, none, gzip_age, zstd_age, none_age] = SUFFIXES;
+        match (self.compression, self.encrypted) {
+            (Compression::Gzip(_), false) => gzip,
+            (Compression::Zstd(_), false) => zstd,
+            (Compression::None, false) => none,
+            (Compression::Gzip(_), true) => gzip_age,
+            (Compression::Zstd(_), true) => zstd_age,
+            (Compression::None, true) => none_age,
         }
     }
 }
 
-/// The command with which plain `tar` prints a file out of an archive of this name.
+/// The command with which plain `tar` prints a file out of an archive, behind the one that decrypts it, where that is needed.
 #[must_use]
-pub fn tar_command(path: &Path) -> &'static str {
-    let [gzip, zstd, _] = Compression::SUFFIXES;
-    let is_called = |suffix| storage::name_of(path).ends_with(suffix);
-    if is_called(gzip) {
+pub fn print_command(path: &Path, decrypt: Option<&str>, file: &str) -> String {
+    let name = storage::name_of(path);
+    let name = name.strip_suffix(encryption::SUFFIX).unwrap_or(&name);
+    let [gzip, zstd, ..] = SUFFIXES;
+    let tar = if name.ends_with(gzip) {
         "tar xOzf"
-    } else if is_called(zstd) {
+    } else if name.ends_with(zstd) {
         "tar --zstd -xOf"
     } else {
         "tar xOf"
+    };
+    match decrypt {
+        Some(decrypt) => format!("{decrypt} {} | {tar} - {file}", path.display()),
+        None => format!("{tar} {} {file}", path.display()),
     }
 }
 

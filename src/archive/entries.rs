@@ -38,17 +38,17 @@ pub(super) fn entries_of<'a, R: Read>(
     Ok(entries.raw(true))
 }
 
-/// The database behind the manifest, if it is what is wanted.
+/// The text of the manifest, and the database behind it, if that is what is wanted.
 pub(super) fn database_entry<'a, R: Read>(
     entries: &mut tar::Entries<'a, R>,
     path: &Path,
     name: &str,
     bytes: u64,
-) -> Result<tar::Entry<'a, R>> {
-    manifest_entry(entries, path)?;
+) -> Result<(Vec<u8>, tar::Entry<'a, R>)> {
+    let manifest = manifest_entry(entries, path)?;
     let entry = next_entry(entries, path, name)?;
     if entry.size() == bytes {
-        return Ok(entry);
+        return Ok((manifest, entry));
     }
     Err(refuse(
         path,

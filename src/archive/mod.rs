@@ -1,7 +1,7 @@
 //! The archive of a snapshot: a tar of `manifest.json` and the database file, in this order, compressed or not.
 //!
 //! Plain `tar` and `sqlite3` read it without this tool. Reading is bounded: exactly these two regular files, in this
-//! order, of the sizes that were promised; anything else is refused.
+//! order, of the sizes that were promised; anything else is refused. Encrypted, the whole of it is one file of age.
 
 mod block;
 mod compression;
@@ -9,6 +9,7 @@ mod entries;
 mod gzip;
 mod pack;
 mod pipeline;
+mod source;
 mod unpack;
 mod zst;
 
@@ -18,10 +19,12 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-pub use compression::{Compression, tar_command};
+pub use compression::{Compression, Packing, SUFFIXES, print_command};
 pub use pipeline::at_low_priority;
+pub use source::is_encrypted;
 
-use crate::error::{Error, Result, is_something_else};
+use crate::encryption::{Encrypted, Encryption, Keys};
+use crate::error::{Error, Result};
 use crate::fault::{self, Point};
 use crate::monitor::Monitor;
 use crate::sqlite::{Interrupt, hex};
@@ -29,6 +32,7 @@ use crate::storage;
 use entries::{MANIFEST, database_entry, entries_of, manifest_entry};
 use pack::Cutter;
 use pipeline::Drain;
+use source::Seal;
 
 /// tar fills its last record up with zeros: 10 KiB, or as much as it was told to.
 const PADDING_LIMIT_BYTES: u64 = 1024 * 1024;
@@ -52,18 +56,27 @@ pub struct Contents<'a> {
     pub modified: u64,
 }
 
+/// What becomes of the contents on their way into the file.
+#[derive(Debug, Clone, Copy)]
+pub struct Wrapping<'a> {
+    /// Compressed so.
+    pub compression: Compression,
+    /// And then encrypted, to these.
+    pub encryption: Option<&'a Encryption>,
+}
+
 /// Writes an archive to a new file and makes it durable. Gives up when interrupted. `monitor` hears of the bytes of the
-/// database that are done.
+/// database that are done. Returns what the archive can be read back with.
 pub fn write(
     path: &Path,
     contents: Contents<'_>,
-    compression: Compression,
+    wrapping: Wrapping<'_>,
     interrupt: &Interrupt,
     monitor: &dyn Monitor,
-) -> Result<()> {
+) -> Result<Keys> {
     let file = storage::create_new(path)?;
     let database = storage::open(contents.database)?;
-    let written = write_to(&file, contents, database, compression, interrupt, monitor);
+    let written = write_to(&file, contents, database, wrapping, interrupt, monitor);
     interrupt.check()?;
     written.map_err(Error::io("write the archive", path))
 }
@@ -72,27 +85,55 @@ fn write_to(
     file: &File,
     contents: Contents<'_>,
     database: File,
-    compression: Compression,
+    wrapping: Wrapping<'_>,
     interrupt: &Interrupt,
     monitor: &dyn Monitor,
-) -> io::Result<()> {
+) -> io::Result<Keys> {
     let length = database.metadata()?.len();
     let build = |to: &mut Cutter<'_>| build(to, contents, database, length);
+    let (mut target, keys) = Target::start(file, wrapping.encryption)?;
+    let compression = wrapping.compression;
+    let to = &mut target;
     pack::packed(compression, length, build, |blocks| {
-        write_blocks(
-            file,
-            pack::preface(compression),
-            blocks,
-            interrupt,
-            |done| {
-                monitor.progress(done.min(length), length);
-            },
-        )
+        write_blocks(to, pack::preface(compression), blocks, interrupt, |done| {
+            monitor.progress(done.min(length), length);
+        })
     })?;
+    target.finish()?;
     fault::reach(Point::ArchiveWritten);
     file.sync_all()?;
     fault::reach(Point::ArchiveSynced);
-    Ok(())
+    Ok(keys)
+}
+
+/// Where the pieces of the file go.
+enum Target<'f> {
+    Plain(&'f File),
+    Encrypted(Encrypted<&'f File>),
+}
+
+impl<'f> Target<'f> {
+    fn start(file: &'f File, encryption: Option<&Encryption>) -> io::Result<(Self, Keys)> {
+        let Some(encryption) = encryption else {
+            return Ok((Self::Plain(file), Keys::default()));
+        };
+        let (encrypted, keys) = encryption.start(file)?;
+        Ok((Self::Encrypted(encrypted), keys))
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Plain(file) => file.write_all(bytes),
+            Self::Encrypted(encrypted) => encrypted.write_all(bytes),
+        }
+    }
+
+    fn finish(self) -> io::Result<()> {
+        match self {
+            Self::Plain(_) => Ok(()),
+            Self::Encrypted(encrypted) => encrypted.finish(),
+        }
+    }
 }
 
 fn build(
@@ -120,19 +161,19 @@ fn build(
 }
 
 fn write_blocks(
-    mut file: &File,
+    to: &mut Target<'_>,
     preface: &[u8],
     mut blocks: Drain,
     interrupt: &Interrupt,
     mut progress: impl FnMut(u64),
 ) -> io::Result<()> {
-    file.write_all(preface)?;
+    to.write_all(preface)?;
     let mut done = 0;
     while let Some(block) = blocks.next()? {
         if interrupt.is_raised() {
             return Err(interrupted());
         }
-        file.write_all(&block.packed)?;
+        to.write_all(&block.packed)?;
         done += block.plain.len() as u64;
         progress(done);
     }
@@ -159,17 +200,23 @@ fn interrupted() -> io::Error {
 }
 
 /// The manifest's text, without reading the rest.
-pub fn read_manifest(path: &Path) -> Result<Vec<u8>> {
-    let mut tar = open_front(path)?;
+pub fn read_manifest(path: &Path, keys: &Keys) -> Result<Vec<u8>> {
+    let mut tar = open_front(path, keys)?;
     let mut entries = entries_of(&mut tar, path)?;
     manifest_entry(&mut entries, path)
 }
 
-/// Refuses an archive whose database is not of the name and size that its manifest promises, without unpacking it.
-pub fn require_promised(path: &Path, expected_name: &str, expected_bytes: u64) -> Result<()> {
-    let mut tar = open_front(path)?;
+/// The manifest's text, where the database behind it is of the name and size that were promised; it is not unpacked.
+pub fn require_promised(
+    path: &Path,
+    keys: &Keys,
+    expected_name: &str,
+    expected_bytes: u64,
+) -> Result<Vec<u8>> {
+    let mut tar = open_front(path, keys)?;
     let mut entries = entries_of(&mut tar, path)?;
-    database_entry(&mut entries, path, expected_name, expected_bytes).map(|_| ())
+    let (manifest, _) = database_entry(&mut entries, path, expected_name, expected_bytes)?;
+    Ok(manifest)
 }
 
 /// What is to be unpacked, and who hears of it.
@@ -179,19 +226,47 @@ pub struct Wanted<'a> {
     pub name: &'a str,
     /// Its size.
     pub bytes: u64,
+    /// What opens the archive.
+    pub keys: &'a Keys,
     /// The wish to stop.
     pub interrupt: &'a Interrupt,
     /// Hears of the bytes of the database that are done.
     pub monitor: &'a dyn Monitor,
 }
 
-/// Unpacks the database into `target` and returns the SHA-256 of what was written.
+/// What an archive was found to hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Extracted {
+    /// The text of its manifest.
+    pub manifest: Vec<u8>,
+    /// SHA-256 of its database.
+    pub sha256: String,
+    /// SHA-256 of the archive itself, where it is encrypted.
+    pub archive_sha256: Option<String>,
+}
+
+/// Unpacks the database into `target`.
 ///
 /// # Errors
-/// [`Error::BackupUnusable`] when the archive is damaged or does not hold what is wanted.
-pub fn extract(path: &Path, target: &mut impl Write, wanted: Wanted<'_>) -> Result<String> {
+/// [`Error::BackupUnusable`] when the archive is damaged or does not hold what is wanted, [`Error::KeyNeeded`] where the keys do
+/// not open it.
+pub fn extract(path: &Path, target: &mut impl Write, wanted: Wanted<'_>) -> Result<Extracted> {
+    let source = source::open(path, wanted.keys)?;
+    let seal = source.seal();
     let drain = |tar: &mut dyn Read| extract_from(tar, path, target, wanted);
-    unpack::whole(open(path)?, CHUNK_BYTES, drain).map_err(|error| not_begun(path, error))?
+    let drained = unpack::whole(source, CHUNK_BYTES, drain);
+    let (manifest, sha256) = drained.map_err(|error| not_begun(path, error))??;
+    let archive_sha256 = match seal {
+        None => None,
+        Some(seal) => {
+            Some(Seal::digest(&seal).ok_or_else(|| refuse(path, "there is data after its end"))?)
+        }
+    };
+    Ok(Extracted {
+        manifest,
+        sha256,
+        archive_sha256,
+    })
 }
 
 fn extract_from(
@@ -199,13 +274,13 @@ fn extract_from(
     path: &Path,
     target: &mut impl Write,
     wanted: Wanted<'_>,
-) -> Result<String> {
+) -> Result<(Vec<u8>, String)> {
     let mut tar = tar::Archive::new(Counted {
         inner: from,
         bytes: 0,
     });
     let mut entries = entries_of(&mut tar, path)?;
-    let entry = database_entry(&mut entries, path, wanted.name, wanted.bytes)?;
+    let (manifest, entry) = database_entry(&mut entries, path, wanted.name, wanted.bytes)?;
     let end = entry.raw_file_position() + wanted.bytes.next_multiple_of(RECORD_BYTES);
     let mut database = fault::at_half(Point::ArchiveReadHalf, wanted.bytes, entry);
     let digest = copy_hashed(&mut database, target, path, wanted);
@@ -218,7 +293,7 @@ fn extract_from(
         Some(Err(error)) => return Err(unusable(path)(error)),
     }
     expect_end(tar.into_inner(), end, path)?;
-    Ok(digest)
+    Ok((manifest, digest))
 }
 
 /// The checksums stand at the end: read up to it. Behind the database there is nothing but tar's mark and its padding.
@@ -288,18 +363,9 @@ pub fn sha256_of(path: &Path) -> Result<String> {
     }
 }
 
-fn open(path: &Path) -> Result<File> {
-    storage::open(path).map_err(|error| match error {
-        Error::Io { source, .. } if is_something_else(&source) => {
-            refuse(path, format!("it cannot be opened: {source}"))
-        }
-        other => other,
-    })
-}
-
 /// For what stands at the beginning.
-fn open_front(path: &Path) -> Result<tar::Archive<Box<dyn Read>>> {
-    let tar = unpack::stream(open(path)?, MANIFEST_CHUNK_BYTES);
+fn open_front(path: &Path, keys: &Keys) -> Result<tar::Archive<Box<dyn Read>>> {
+    let tar = unpack::stream(source::open(path, keys)?, MANIFEST_CHUNK_BYTES);
     tar.map(tar::Archive::new).map_err(unusable(path))
 }
 

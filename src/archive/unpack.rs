@@ -2,8 +2,7 @@
 //!
 //! What a file is is told by its first bytes: its name may be another by now.
 
-use std::fs::File;
-use std::io::{self, BufReader, Read, Seek};
+use std::io::{self, BufReader, Cursor, Read};
 
 use flate2::bufread::MultiGzDecoder;
 use libdeflater::Decompressor as Inflater;
@@ -11,6 +10,7 @@ use zstd::bulk::Decompressor as ZstdDecompressor;
 
 use super::block::{BLOCK_BYTES, damaged, fill};
 use super::pipeline::{self, Block, Drain, Feed};
+use super::source::Source;
 use super::{gzip, zst};
 
 /// Enough for a header of tar.
@@ -56,19 +56,26 @@ impl Form {
         }
     }
 
-    /// Looks, and goes back to the beginning.
-    fn of_file(file: &mut File) -> io::Result<Self> {
+    /// Looks at the beginning; the whole is returned as well.
+    fn of_source(mut reader: Whole) -> io::Result<(Self, Whole)> {
         let mut head = Vec::new();
-        file.by_ref().take(HEAD_BYTES).read_to_end(&mut head)?;
-        file.rewind()?;
-        Self::of(&head).ok_or_else(|| damaged("its beginning is neither gzip nor zstd nor tar"))
+        reader.by_ref().take(HEAD_BYTES).read_to_end(&mut head)?;
+        let form = Self::of(&head)
+            .ok_or_else(|| damaged("its beginning is neither gzip nor zstd nor tar"))?;
+        Ok((form, Box::new(Cursor::new(head).chain(reader))))
     }
 }
 
+type Whole = Box<dyn Read + Send>;
+
 /// Reads it on this thread alone, as far as somebody wants it.
-pub(super) fn stream(mut file: File, buffer_bytes: usize) -> io::Result<Box<dyn Read>> {
-    let form = Form::of_file(&mut file)?;
-    let from = BufReader::with_capacity(buffer_bytes, file);
+pub(super) fn stream(source: Source, buffer_bytes: usize) -> io::Result<Box<dyn Read>> {
+    let (form, whole) = Form::of_source(source.reader)?;
+    stream_of(form, whole, buffer_bytes)
+}
+
+fn stream_of(form: Form, whole: Whole, buffer_bytes: usize) -> io::Result<Box<dyn Read>> {
+    let from = BufReader::with_capacity(buffer_bytes, whole);
     Ok(match form {
         Form::Members(Format::Gzip) | Form::Stream(Format::Gzip) => {
             Box::new(MultiGzDecoder::new(from))
@@ -80,21 +87,22 @@ pub(super) fn stream(mut file: File, buffer_bytes: usize) -> io::Result<Box<dyn 
 
 /// Reads it whole, on several threads where that can be; `drain` gets what is in it.
 pub(super) fn whole<T>(
-    mut file: File,
+    source: Source,
     buffer_bytes: usize,
     drain: impl FnOnce(&mut dyn Read) -> T,
 ) -> io::Result<T> {
-    let Form::Members(format) = Form::of_file(&mut file)? else {
-        return Ok(drain(&mut stream(file, buffer_bytes)?));
+    let blocks = source.bytes * USUAL_RATIO / BLOCK_BYTES as u64 + 1;
+    let (form, whole) = Form::of_source(source.reader)?;
+    let Form::Members(format) = form else {
+        return Ok(drain(&mut stream_of(form, whole, buffer_bytes)?));
     };
-    let blocks = file.metadata()?.len() * USUAL_RATIO / BLOCK_BYTES as u64 + 1;
     let unpackers = (0..pipeline::workers_for(blocks))
         .map(|_| {
             let mut unpacker = Unpacker::new(format)?;
             Ok(move |block: &mut Block| unpacker.unpack(block))
         })
         .collect::<io::Result<Vec<_>>>()?;
-    let mut from = BufReader::with_capacity(buffer_bytes, file);
+    let mut from = BufReader::with_capacity(buffer_bytes, whole);
     let feed = |feed: &mut Feed| feed_members(&mut from, format, feed);
     pipeline::run(unpackers, feed, |blocks| {
         drain(&mut Joined { blocks, at: 0 })

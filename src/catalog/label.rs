@@ -1,7 +1,6 @@
 //! `….label.json`: what an archive is, for whoever cannot or does not want to open it. It lies beside every encrypted archive,
 //! and off site beside every archive, where it is written last: an archive without one is no backup there yet.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +21,9 @@ pub struct Label {
     pub archive_bytes: u64,
     /// SHA-256 of it, as `sha256sum` prints it.
     pub archive_sha256: String,
+    /// Of an archive that is encrypted to recipients: SHA-256 of their names, so that it is seen when they are others now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipients: Option<String>,
     /// As in the archive, but for the rows: the names of tables are nobody's to read.
     pub manifest: Manifest,
 }
@@ -35,10 +37,8 @@ impl Label {
             archive,
             archive_bytes,
             archive_sha256: sha256,
-            manifest: Manifest {
-                rows: BTreeMap::new(),
-                ..manifest.clone()
-            },
+            recipients: None,
+            manifest: manifest.without_rows(),
         }
     }
 
@@ -91,10 +91,6 @@ impl Label {
     /// Whether the manifest of the archive is the one that the label was made of.
     #[must_use]
     pub fn is_of(&self, manifest: &Manifest) -> bool {
-        let without_rows = Manifest {
-            rows: BTreeMap::new(),
-            ..manifest.clone()
-        };
-        self.manifest == without_rows
+        self.manifest.is_alike(manifest)
     }
 }

@@ -5,7 +5,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Stamp;
 use crate::error::{Error, Result};
+use crate::retention::{Candidate, Group};
 use crate::storage::Ownership;
 
 /// The version of the archive and record formats that this program writes and reads.
@@ -96,6 +98,22 @@ impl Manifest {
         text
     }
 
+    /// How retention sees the archive of that name and size.
+    #[must_use]
+    pub fn candidate(&self, archive: String, bytes: u64, is_good: bool) -> Candidate {
+        Candidate {
+            name: archive,
+            made: Stamp::at_unix(self.created_unix),
+            bytes,
+            group: Group {
+                source: self.source.clone(),
+                is_replaced: self.purpose == Purpose::BeforeRestore,
+            },
+            is_good,
+            held: Vec::new(),
+        }
+    }
+
     /// Reads it; `archive` is named in errors.
     pub fn parse(text: &[u8], archive: &Path) -> Result<Self> {
         let refuse = |reason: String| Error::BackupUnusable {
@@ -109,6 +127,19 @@ impl Manifest {
             .map_err(|error| refuse(format!("its manifest cannot be read: {error}")))?;
         manifest.check().map_err(refuse)?;
         Ok(manifest)
+    }
+
+    pub(super) fn without_rows(&self) -> Self {
+        Self {
+            rows: BTreeMap::new(),
+            ..self.clone()
+        }
+    }
+
+    /// Whether it is the same but for the rows, which a label leaves out.
+    #[must_use]
+    pub fn is_alike(&self, other: &Self) -> bool {
+        self.without_rows() == other.without_rows()
     }
 
     /// What of it becomes part of a name, or has to agree with itself.

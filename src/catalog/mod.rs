@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! backups/fastflow/
-//!   20261122T170000.123Z_003-008_1f2e3d4c.tar.gz       a finished backup (or .tar.zst, .tar)
+//!   20261122T170000.123Z_003-008_1f2e3d4c.tar.gz       a finished backup (or .tar.zst, .tar; .age behind it if encrypted)
+//!   20261122T170000.123Z_003-008_1f2e3d4c.label.json   what an encrypted one is
 //!   20261122T170000.123Z_003-008_1f2e3d4c.job.json     the record of the job that made it
 //!   20261122T170000.123Z_003-008_1f2e3d4c.snapshot.db  the raw snapshot, until it is archived
 //!   20261122T170000.123Z_003-008_1f2e3d4c.verified.json  when it was last verified
@@ -11,9 +12,11 @@
 //! A record is written before the first change and replaced by one with an outcome at the end. A record without an
 //! outcome is a job that was cut short.
 
+mod choice;
 mod label;
 mod manifest;
 mod names;
+mod open;
 mod record;
 mod retention;
 mod select;
@@ -22,15 +25,16 @@ mod verified;
 
 use std::path::{Path, PathBuf};
 
+pub use choice::{Bounds, Candidate, Choice, LATEST, Wanted, choose};
 pub use label::Label;
 pub use manifest::{FORMAT_VERSION, Manifest, Purpose};
 pub use names::{JobId, Slot};
 pub use record::{JobKind, JobRecord, Outcome};
-pub use retention::{Reason, Verdict};
-pub use verified::{VERIFY_LOCK, Verified};
+pub use verified::{DIGEST, VERIFY_LOCK, Verified};
 
-use crate::archive::{self, Compression};
+use crate::archive::{self, Compression, Packing};
 use crate::clock::Stamp;
+use crate::encryption::{Encryption, Keys};
 use crate::error::{Error, Result};
 use crate::fault::{self, Point};
 use crate::monitor::Monitor;
@@ -48,8 +52,25 @@ pub struct Backup {
     pub path: PathBuf,
     /// Its size.
     pub archive_bytes: u64,
-    /// What it says of itself.
+    /// Whether it is encrypted.
+    pub encrypted: bool,
+    /// What it says of itself; where there is a label, as that says it, without the rows.
     pub manifest: Manifest,
+    /// What lies beside an encrypted one, where that can be used.
+    pub label: Option<Label>,
+}
+
+impl Backup {
+    /// The command with which its database is printed without this program.
+    #[must_use]
+    pub fn print_command(&self) -> String {
+        let decrypt = match &self.label {
+            _ if !self.encrypted => None,
+            Some(label) if label.recipients.is_none() => Some("age -d"),
+            _ => Some("age -d -i KEY"),
+        };
+        archive::print_command(&self.path, decrypt, &self.manifest.file)
+    }
 }
 
 /// The backups folder of one database.
@@ -58,6 +79,8 @@ pub struct Catalog {
     folder: PathBuf,
     database: PathBuf,
     compression: Compression,
+    encryption: Option<Encryption>,
+    keys: Keys,
 }
 
 impl Catalog {
@@ -69,6 +92,8 @@ impl Catalog {
             folder: backups.join(stem),
             database: database.to_path_buf(),
             compression: Compression::default(),
+            encryption: None,
+            keys: Keys::default(),
         }
     }
 
@@ -78,6 +103,25 @@ impl Catalog {
         Self {
             compression,
             ..self
+        }
+    }
+
+    /// The same folder, where new archives are encrypted in this way.
+    #[must_use]
+    pub fn encrypting(self, encryption: Option<Encryption>) -> Self {
+        Self { encryption, ..self }
+    }
+
+    /// The same folder, for whoever has these keys.
+    #[must_use]
+    pub fn opening(self, keys: Keys) -> Self {
+        Self { keys, ..self }
+    }
+
+    fn packing(&self) -> Packing {
+        Packing {
+            compression: self.compression,
+            encrypted: self.encryption.is_some(),
         }
     }
 
@@ -98,14 +142,14 @@ impl Catalog {
     pub fn new_slot(&self, now: Stamp, job: &JobId, from: &str, to: &str) -> Slot {
         let id = job.to_string();
         let stem = format!("{}_{from}-{to}_{id}", now.compact());
-        Slot::new(self.folder.clone(), stem, id, self.compression)
+        Slot::new(self.folder.clone(), stem, id, self.packing())
     }
 
-    /// The names that belong to an existing record; also of the archive that was made, however it is compressed.
+    /// The names that belong to an existing record; also of the archive that was made, whatever its kind.
     #[must_use]
     pub fn slot_of(&self, record: &JobRecord) -> Slot {
         let (stem, id) = (record.stem.clone(), record.id.clone());
-        Slot::found(self.folder.clone(), stem, id, self.compression)
+        Slot::found(self.folder.clone(), stem, id, self.packing())
     }
 
     /// A record for a job that is about to change the database.
@@ -168,7 +212,7 @@ impl Catalog {
         let mut paths = storage::list(&self.folder)?;
         paths.retain(|path| is_archive(path));
         for path in paths {
-            match read_backup(&path) {
+            match self.read_backup(&path) {
                 Ok(backup) => good.push(backup),
                 Err(error) => bad.push(error),
             }
@@ -196,17 +240,27 @@ impl Catalog {
             modified: manifest.created_unix,
         };
         let half = |before| Half { monitor, before };
-        let written = archive::write(&draft, contents, slot.compression, interrupt, &half(0))
-            .and_then(|()| verify(&draft, manifest, interrupt, &half(1)))
-            .and_then(|()| allowed());
-        if let Err(error) = written {
-            storage::remove(&draft)?;
-            return Err(error);
-        }
+        let wrapping = archive::Wrapping {
+            compression: self.compression,
+            encryption: self.encryption.as_ref(),
+        };
+        let written = archive::write(&draft, contents, wrapping, interrupt, &half(0))
+            .and_then(|keys| open::read_back(&draft, manifest, &keys, interrupt, &half(1)))
+            .and_then(|sha256| allowed().map(|()| sha256));
+        let sha256 = match written {
+            Ok(sha256) => sha256,
+            Err(error) => {
+                storage::remove(&draft)?;
+                return Err(error);
+            }
+        };
         fault::reach(Point::ArchiveVerified);
+        if let Some(sha256) = sha256 {
+            self.write_label(slot, manifest, sha256)?;
+        }
         storage::publish(&draft, &slot.archive())?;
         fault::reach(Point::ArchivePublished);
-        read_backup(&slot.archive())
+        self.read_backup(&slot.archive())
     }
 
     /// Copies the bytes of a file that is no usable database, with its WAL and journal, before it is replaced. Never
@@ -276,84 +330,6 @@ fn holds_copies(folder: &Path, files: &[PathBuf]) -> Result<bool> {
         }
     }
     Ok(true)
-}
-
-fn read_backup(path: &Path) -> Result<Backup> {
-    let manifest = Manifest::parse(&archive::read_manifest(path)?, path)?;
-    let archive_bytes = match storage::kind(path)? {
-        PathKind::File(bytes) => bytes,
-        _ => 0,
-    };
-    Ok(Backup {
-        path: path.to_path_buf(),
-        archive_bytes,
-        manifest,
-    })
-}
-
-/// Reads an archive to its end and compares its database with the manifest: through the same code that unpacks it for a
-/// restore, so that whatever was written wrong shows. Behind a write it is read from the kernel's cache and not from the
-/// disk, of which it proves nothing.
-pub fn verify(
-    path: &Path,
-    manifest: &Manifest,
-    interrupt: &Interrupt,
-    monitor: &dyn Monitor,
-) -> Result<()> {
-    unpack_into(path, manifest, &mut std::io::sink(), interrupt, monitor)
-}
-
-/// Refuses a backup that holds something else than its manifest promises, before room is looked for to unpack it.
-pub fn require_promised(backup: &Backup) -> Result<()> {
-    let manifest = &backup.manifest;
-    archive::require_promised(&backup.path, &manifest.file, manifest.size_bytes)
-}
-
-/// Unpacks a backup into a new private file, compared with the manifest.
-pub fn unpack(
-    backup: &Backup,
-    target: &Path,
-    interrupt: &Interrupt,
-    monitor: &dyn Monitor,
-) -> Result<()> {
-    let mut file = storage::create_new(target)?;
-    let unpacked = unpack_into(
-        &backup.path,
-        &backup.manifest,
-        &mut file,
-        interrupt,
-        monitor,
-    );
-    if unpacked.is_err() {
-        storage::remove(target)?;
-    }
-    unpacked
-}
-
-fn unpack_into(
-    path: &Path,
-    manifest: &Manifest,
-    target: &mut impl std::io::Write,
-    interrupt: &Interrupt,
-    monitor: &dyn Monitor,
-) -> Result<()> {
-    let wanted = archive::Wanted {
-        name: &manifest.file,
-        bytes: manifest.size_bytes,
-        interrupt,
-        monitor,
-    };
-    let digest = archive::extract(path, target, wanted)?;
-    if digest != manifest.sha256 {
-        return Err(Error::BackupUnusable {
-            backup: path.to_path_buf(),
-            reason: format!(
-                "its database has the SHA-256 {digest}, the manifest says '{}'",
-                manifest.sha256
-            ),
-        });
-    }
-    Ok(())
 }
 
 /// One of two passes over the same bytes, as halves of one progress.

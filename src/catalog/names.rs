@@ -4,13 +4,24 @@ use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::{Path, PathBuf};
 
-use crate::archive::Compression;
+use crate::archive::{Packing, SUFFIXES};
 use crate::storage;
 
 /// Behind the name of an archive, until it is finished.
 const DRAFT: &str = ".part";
 /// Of all kinds of archives.
-pub(super) const DRAFTS: [&str; 3] = [".tar.gz.part", ".tar.zst.part", ".tar.part"];
+pub(super) const DRAFTS: [&str; 6] = [
+    ".tar.gz.part",
+    ".tar.zst.part",
+    ".tar.part",
+    ".tar.gz.age.part",
+    ".tar.zst.age.part",
+    ".tar.age.part",
+];
+/// What an archive is, for whoever has no key.
+pub(super) const LABEL: &str = ".label.json";
+/// What a label is called until it is durable.
+pub(super) const LABEL_DRAFT: &str = ".label.json.tmp";
 pub(super) const RECORD: &str = ".job.json";
 /// What a record is called until it is durable.
 pub(super) const RECORD_DRAFT: &str = ".job.json.tmp";
@@ -23,10 +34,14 @@ pub(super) const VERIFIED: &str = ".verified.json";
 pub(super) const DAMAGED: &str = ".damaged";
 pub(super) const DAMAGED_DRAFT: &str = ".damaged.part";
 /// What only a job leaves that was cut short.
-pub(super) const LEFTOVERS: [&str; 7] = [
+pub(super) const LEFTOVERS: [&str; 11] = [
     DRAFTS[0],
     DRAFTS[1],
     DRAFTS[2],
+    DRAFTS[3],
+    DRAFTS[4],
+    DRAFTS[5],
+    LABEL_DRAFT,
     UNPACKED,
     SNAPSHOT,
     RECORD_DRAFT,
@@ -58,33 +73,28 @@ pub struct Slot {
     folder: PathBuf,
     pub(super) stem: String,
     archive: &'static str,
-    /// How its archive is to be compressed.
-    pub(super) compression: Compression,
+    /// What its archive is to be.
+    packing: Packing,
     /// The short id at the end of the names.
     pub id: String,
 }
 
 impl Slot {
-    pub(super) fn new(folder: PathBuf, stem: String, id: String, compression: Compression) -> Self {
+    pub(super) fn new(folder: PathBuf, stem: String, id: String, packing: Packing) -> Self {
         Self {
             folder,
             stem,
-            archive: compression.suffix(),
-            compression,
+            archive: packing.suffix(),
+            packing,
             id,
         }
     }
 
     /// As [`Self::new`], where the archive may be there, of any kind. The only place that looks for it.
-    pub(super) fn found(
-        folder: PathBuf,
-        stem: String,
-        id: String,
-        compression: Compression,
-    ) -> Self {
-        let mut slot = Self::new(folder, stem, id, compression);
+    pub(super) fn found(folder: PathBuf, stem: String, id: String, packing: Packing) -> Self {
+        let mut slot = Self::new(folder, stem, id, packing);
         let is_there = |suffix: &&str| !storage::is_absent(&slot.path(suffix));
-        if let Some(suffix) = Compression::SUFFIXES.into_iter().find(is_there) {
+        if let Some(suffix) = SUFFIXES.into_iter().find(is_there) {
             slot.archive = suffix;
         }
         slot
@@ -98,6 +108,12 @@ impl Slot {
     #[must_use]
     pub fn archive(&self) -> PathBuf {
         self.path(self.archive)
+    }
+
+    /// The label of its archive.
+    #[must_use]
+    pub fn label(&self) -> PathBuf {
+        self.path(LABEL)
     }
 
     /// The raw snapshot.
@@ -125,23 +141,19 @@ impl Slot {
     }
 
     pub(super) fn draft(&self) -> PathBuf {
-        self.path(&format!("{}{DRAFT}", self.compression.suffix()))
+        self.path(&format!("{}{DRAFT}", self.packing.suffix()))
     }
 }
 
 /// Whether a file is called as a finished backup.
 pub(super) fn is_archive(path: &Path) -> bool {
     let name = storage::name_of(path);
-    Compression::SUFFIXES
-        .iter()
-        .any(|suffix| name.ends_with(suffix))
+    SUFFIXES.iter().any(|suffix| name.ends_with(suffix))
 }
 
-/// The name of an archive without what tells how it is compressed.
+/// The name of an archive without what tells how it is compressed and encrypted.
 pub(super) fn stem_of(path: &Path) -> String {
     let name = storage::name_of(path);
-    let stem = Compression::SUFFIXES
-        .iter()
-        .find_map(|suffix| name.strip_suffix(suffix));
+    let stem = SUFFIXES.iter().find_map(|suffix| name.strip_suffix(suffix));
     stem.unwrap_or(&name).to_owned()
 }

@@ -1,79 +1,48 @@
-//! Which backup is meant.
+//! Which backup of the folder is meant.
 
 use std::path::Path;
 
-use super::names::stem_of;
-use super::{Backup, Catalog, Manifest, Purpose, read_backup};
+use super::choice::{Candidate, Choice, LATEST, Wanted, choose};
+use super::{Backup, Catalog, Manifest};
 use crate::error::{Error, Result};
 use crate::storage::{self, PathKind};
 
-/// The revision of a database in which nothing was ever applied.
-const NOTHING: &str = "none";
-
 impl Catalog {
     /// The backup that a user named: a path, an id, the beginning of a name, or `latest`.
-    pub fn select(&self, wanted: &str) -> Result<Backup> {
-        if wanted == "latest" {
-            return self.latest();
-        }
-        match storage::kind(Path::new(wanted)) {
-            Ok(PathKind::Missing) => self.named(wanted),
+    pub fn select(&self, wanted: &Wanted) -> Result<Backup> {
+        let path = Path::new(&wanted.name);
+        if wanted.name != LATEST && !matches!(storage::kind(path), Ok(PathKind::Missing)) {
             // What is no archive, or cannot be looked at, is refused when it is opened.
-            _ => read_backup(Path::new(wanted)),
+            let backup = self.read_backup(path)?;
+            return if wanted.bounds.hold(&backup.manifest) {
+                Ok(backup)
+            } else {
+                Err(self.none(wanted, Vec::new()))
+            };
         }
-    }
-
-    /// The newest of this database. What a restore replaced is not meant: a second `restore latest` would undo the
-    /// first; nor is a copy of nothing. One that is damaged is not passed over in silence: older rows would take its place.
-    fn latest(&self) -> Result<Backup> {
         let (good, bad) = self.backups()?;
-        let counts = |backup: &&Backup| {
-            backup.manifest.purpose != Purpose::BeforeRestore && backup.manifest.from != NOTHING
-        };
-        let is_ours = |backup: &&Backup| Path::new(&backup.manifest.source) == self.database;
-        let newest = good.iter().filter(counts).rfind(is_ours).cloned();
-        let behind = newest.as_ref().map(|backup| backup.path.as_path());
-        let damaged = bad.into_iter().rfind(|error| path_of(error) > behind);
-        match (newest, damaged) {
-            (_, Some(damaged)) => Err(damaged),
-            (Some(newest), None) => Ok(newest),
-            (None, None) => {
-                let others = good.iter().filter(counts);
-                let names = others
-                    .map(|backup| format!("{} of {}", backup.manifest.id, backup.manifest.source));
-                Err(self.none("latest", names.collect()))
-            }
-        }
-    }
-
-    fn named(&self, wanted: &str) -> Result<Backup> {
-        let (good, bad) = self.backups()?;
-        let fits: Vec<&Backup> = good
-            .iter()
-            .filter(|backup| is_named(&backup.path, wanted))
-            .collect();
-        let damaged = bad
+        let mut entries: Vec<Entry> = good
             .into_iter()
-            .find(|error| path_of(error).is_some_and(|path| is_named(path, wanted)));
-        match (fits.as_slice(), damaged) {
-            ([only], None) => Ok((*only).clone()),
-            ([], Some(damaged)) => Err(damaged),
-            (several, _) => {
-                let names = several.iter().map(|b| storage::name_of(&b.path)).collect();
-                Err(self.none(wanted, names))
-            }
+            .map(Ok)
+            .chain(bad.into_iter().map(Err))
+            .collect();
+        entries.sort_by_key(name_of);
+        let candidates: Vec<Candidate<'_>> = entries.iter().map(candidate).collect();
+        match choose(&candidates, wanted, Some(&self.database)) {
+            Choice::One(number) | Choice::Damaged(number) => entries.swap_remove(number),
+            Choice::None(candidates) => Err(self.none(wanted, candidates)),
         }
     }
 
-    fn none(&self, wanted: &str, candidates: Vec<String>) -> Error {
+    fn none(&self, wanted: &Wanted, candidates: Vec<String>) -> Error {
         Error::NoSuchBackup {
-            wanted: wanted.to_owned(),
+            wanted: wanted.words(),
             folder: self.folder.clone(),
             candidates,
         }
     }
 
-    /// An earlier backup of exactly this file content: the snapshot of a job that fails again and again is kept once.
+    /// The newest backup of exactly this file content.
     pub fn twin_of(&self, manifest: &Manifest) -> Result<Option<Backup>> {
         let (good, _) = self.backups()?;
         Ok(good.into_iter().rev().find(|backup| {
@@ -82,17 +51,24 @@ impl Catalog {
     }
 }
 
-/// By its id, or by the beginning of its name.
-fn is_named(path: &Path, wanted: &str) -> bool {
-    let name = storage::name_of(path);
-    let stem = stem_of(path);
-    !wanted.is_empty() && (name.starts_with(wanted) || stem.rsplit('_').next() == Some(wanted))
+/// A backup, or why it cannot be used.
+type Entry = Result<Backup>;
+
+fn candidate(entry: &Entry) -> Candidate<'_> {
+    Candidate {
+        archive: name_of(entry),
+        manifest: entry.as_ref().ok().map(|backup| &backup.manifest),
+    }
 }
 
-/// The archive that an error of [`read_backup`] is about.
-fn path_of(error: &Error) -> Option<&Path> {
-    match error {
-        Error::BackupUnusable { backup: path, .. } | Error::Io { path, .. } => Some(path),
-        _ => None,
+fn name_of(entry: &Entry) -> String {
+    match entry {
+        Ok(Backup { path, .. })
+        | Err(
+            Error::BackupUnusable { backup: path, .. }
+            | Error::KeyNeeded { backup: path, .. }
+            | Error::Io { path, .. },
+        ) => storage::name_of(path),
+        Err(_) => String::new(),
     }
 }

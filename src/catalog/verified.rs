@@ -9,7 +9,6 @@ use super::names::{SCRATCH, VERIFIED, stem_of};
 use super::{Backup, Catalog, discard_database};
 use crate::clock::Stamp;
 use crate::error::Result;
-use crate::sqlite::Depth;
 use crate::storage::{self, JobLock};
 
 const LIMIT_BYTES: u64 = 1024 * 1024;
@@ -18,6 +17,9 @@ const DRAFT: &str = ".verified.json.tmp";
 /// Held in the backups folder while backups are verified: one verification at a time, and no job waits for it.
 pub const VERIFY_LOCK: &str = ".safestep-verify-lock";
 
+/// What [`Verified::check`] says where the content was not looked at.
+pub const DIGEST: &str = "digest";
+
 /// What the last verification of a backup found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verified {
@@ -25,7 +27,8 @@ pub struct Verified {
     pub format_version: u32,
     /// RFC 3339, UTC.
     pub at: String,
-    /// `quick_check` or `integrity_check`.
+    /// `quick_check` or `integrity_check`; `digest` where it is encrypted and there was no key: then only its bytes were compared
+    /// with its label.
     pub check: String,
     /// Of the archive that was verified: another one of the same name is another backup.
     pub archive_bytes: u64,
@@ -36,11 +39,11 @@ pub struct Verified {
 impl Verified {
     /// A verification that has just ended.
     #[must_use]
-    pub fn now(backup: &Backup, depth: Depth, finding: Option<String>) -> Self {
+    pub fn now(backup: &Backup, check: &str, finding: Option<String>) -> Self {
         Self {
             format_version: FORMAT_VERSION,
             at: Stamp::now().rfc3339(),
-            check: depth.pragma().to_owned(),
+            check: check.to_owned(),
             archive_bytes: backup.archive_bytes,
             finding,
         }

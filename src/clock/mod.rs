@@ -1,7 +1,9 @@
 //! The only source of time: wall-clock stamps for names and records, deadlines for every wait, the windows of the week
 //! in which a job may run, and the times at which one is due.
 
+mod calendar;
 mod cron;
+mod moment;
 mod wall;
 mod window;
 mod zone;
@@ -10,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
+pub use calendar::{Period, Span};
 pub use cron::Cron;
 pub use wall::{SystemWall, Wall};
 pub use window::Window;
@@ -24,6 +27,15 @@ impl Stamp {
     #[must_use]
     pub fn now() -> Self {
         Self(Utc::now())
+    }
+
+    /// So many seconds after the beginning of 1970.
+    #[must_use]
+    pub fn at_unix(seconds: u64) -> Self {
+        let at = i64::try_from(seconds)
+            .ok()
+            .and_then(|seconds| DateTime::from_timestamp(seconds, 0));
+        Self(at.unwrap_or(DateTime::<Utc>::MAX_UTC))
     }
 
     /// The moment that is `duration` later.

@@ -83,6 +83,11 @@ impl Zone {
         self.moment(local(date, seconds)?, MappedLocalTime::latest)
     }
 
+    /// When the clock there shows this first, or what it shows first after the gap.
+    pub(super) fn at(self, local: NaiveDateTime) -> Option<Stamp> {
+        self.moment(local, MappedLocalTime::earliest)
+    }
+
     fn moment(
         self,
         local: NaiveDateTime,

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::Outcome;
 use super::current::origin;
 use super::open::open_as_it_is;
-use crate::catalog::{Catalog, JobKind, JobRecord};
+use crate::catalog::{JobKind, JobRecord};
 use crate::enums::{EnumMap, Survey};
 use crate::error::{Error, Result};
 use crate::history::History;
@@ -167,7 +167,7 @@ fn look_at_disk(context: &Context<'_>, exam: &mut Examination) {
 }
 
 fn look_at_jobs(context: &Context<'_>, exam: &mut Examination) {
-    let catalog = Catalog::new(&context.settings.backups, &context.settings.database);
+    let catalog = context.settings.catalog();
     let Some(records) = exam.take("jobs", catalog.own_records()) else {
         return;
     };
@@ -226,7 +226,7 @@ async fn look_at_file(context: &Context<'_>, connection: &mut Connection, exam: 
                 facts.journal_mode
             ),
         );
-        let catalog = Catalog::new(&context.settings.backups, &context.settings.database);
+        let catalog = context.settings.catalog();
         let room = snapshot::require_room(&catalog, &context.settings.database, &facts);
         if exam.take("disk", room).is_some() {
             exam.ok("disk", "a job has room for its copies and its journal");

@@ -1,7 +1,7 @@
 //! From what was typed to the settings that it gives.
 
-use crate::cli::{Cli, Command, Limit, Many, Times};
-use crate::config::{Given, GivenDaemon, GivenMany, GivenTimes};
+use crate::cli::{Backups, Cli, Command, Limit, Many, Retention, Times, Which};
+use crate::config::{Given, GivenDaemon, GivenKeys, GivenMany, GivenRetention, GivenTimes};
 
 /// What the command line says of the settings.
 #[must_use]
@@ -13,16 +13,35 @@ pub fn given(cli: &Cli) -> Given {
         backups: global.backups.clone(),
         config: global.config.clone(),
         lock_timeout: global.lock_timeout.clone(),
-        keep: global.keep.clone(),
+        retention: given_retention(&global.retention),
         verify: global.verify.clone(),
         compression: global.compression.clone(),
+        keys: GivenKeys {
+            recipients_file: global.recipients_file.clone(),
+            identity_file: global.identity_file.clone(),
+            passphrase_file: global.passphrase_file.clone(),
+        },
         log_dir: global.log_dir.clone(),
         metrics_file: global.metrics_file.clone(),
         pushgateway: global.pushgateway.clone(),
         create_if_missing: creates(&cli.command),
+        before: which(&cli.command).and_then(|which| which.before.clone()),
         daemon: given_daemon(&cli.command),
         times: given_times(&cli.command),
         many: given_many(&cli.command),
+    }
+}
+
+fn given_retention(typed: &Retention) -> GivenRetention {
+    GivenRetention {
+        last: typed.keep_last.clone(),
+        hourly: typed.keep_hourly.clone(),
+        daily: typed.keep_daily.clone(),
+        weekly: typed.keep_weekly.clone(),
+        monthly: typed.keep_monthly.clone(),
+        yearly: typed.keep_yearly.clone(),
+        within: typed.keep_within.clone(),
+        max_total: typed.max_total.clone(),
     }
 }
 
@@ -95,6 +114,17 @@ pub(super) fn limit(command: &Command) -> Option<&Limit> {
         // It only looks; each of its jobs has one of its own.
         Command::Plan { .. } | Command::Daemon(_) => None,
         command => times(command).map(|times| &times.limit),
+    }
+}
+
+/// Which backups a verb is to choose among.
+fn which(command: &Command) -> Option<&Which> {
+    match command {
+        Command::Restore { which, .. }
+        | Command::Backups(Backups::List { which, .. } | Backups::Show { which, .. }) => {
+            Some(which)
+        }
+        _ => None,
     }
 }
 

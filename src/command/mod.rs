@@ -20,11 +20,13 @@ mod revision;
 mod show;
 mod sql;
 mod standing;
+mod which;
 
-use crate::cli::{Backups, Command, Create, Global};
+use crate::catalog::Bounds;
+use crate::cli::{Backups, Command, Create, Global, Which};
 use crate::config::Config;
 use crate::error::Result;
-use crate::fleet::{Fleet, Work};
+use crate::fleet::Work;
 use crate::job::{Context, Goal};
 use crate::migrator::Direction;
 use crate::report::Answer;
@@ -42,7 +44,7 @@ pub type Load = Box<dyn Fn() -> Result<Config>>;
 pub async fn dispatch(
     command: &Command,
     context: Context<'_>,
-    fleet: Option<&Fleet>,
+    config: &Config,
     global: &Global,
     load: Load,
 ) -> Outcome {
@@ -50,7 +52,7 @@ pub async fn dispatch(
     if given::limit(command).is_some() {
         context.start_deadline();
     }
-    if let Some((fleet, work)) = fleet.zip(work(command)) {
+    if let Some((fleet, work)) = config.fleet.as_ref().zip(work(command)) {
         return fleet::run(context, fleet, &work, verbose);
     }
     match command {
@@ -72,16 +74,17 @@ pub async fn dispatch(
         Command::Upgrade { revision, .. } => jobs::upgrade(context, revision, verbose).await,
         Command::Downgrade { revision, .. } => jobs::downgrade(context, revision, verbose).await,
         Command::Plan { revision, .. } => plan::plan(context, revision).await,
-        Command::Restore { backup, .. } => restore::restore(context, backup, global).await,
+        Command::Restore { backup, which, .. } => match bounds(&context, config, which) {
+            Ok(bounds) => {
+                let wanted = which::wanted(backup.as_deref(), bounds);
+                restore::restore(context, &wanted, global).await
+            }
+            Err(error) => (None, Err(error)),
+        },
         Command::Stamp { revision, force } => jobs::stamp(context, revision, *force, verbose).await,
         Command::Repair => repair::repair(context, global).await,
         Command::Backup(_) => jobs::backup(context, verbose).await,
-        Command::Backups(Backups::List) => plain(backups::list(context)),
-        Command::Backups(Backups::Show { backup }) => plain(backups::show(context, backup)),
-        Command::Backups(Backups::Verify { backup, all }) => {
-            backups::verify(context, backup, *all).await
-        }
-        Command::Backups(Backups::Prune { dry_run }) => backups::prune(context, *dry_run).await,
+        Command::Backups(list) => backups::backups(context, list, config).await,
         Command::Current { all, check_heads } => {
             current::current(context, *all, verbose, *check_heads).await
         }
@@ -112,6 +115,10 @@ fn work(command: &Command) -> Option<Work> {
     }
 }
 
+fn bounds(context: &Context<'_>, config: &Config, which: &Which) -> Result<Bounds> {
+    which::bounds(context, config.before, which.revision.as_deref())
+}
+
 fn plain(result: Result<Answer>) -> Outcome {
     match result {
         Ok(answer) => (Some(answer), Ok(())),
@@ -131,7 +138,7 @@ pub fn name(command: &Command) -> &'static str {
         Command::Stamp { .. } => "stamp",
         Command::Repair => "repair",
         Command::Backup(_) => "backup",
-        Command::Backups(Backups::List) => "backups list",
+        Command::Backups(Backups::List { .. }) => "backups list",
         Command::Backups(Backups::Show { .. }) => "backups show",
         Command::Backups(Backups::Verify { .. }) => "backups verify",
         Command::Backups(Backups::Prune { .. }) => "backups prune",

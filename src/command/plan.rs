@@ -5,7 +5,6 @@ use serde_json::{Value, json};
 use super::Outcome;
 use super::fit::Fit;
 use super::open::open;
-use crate::catalog::Catalog;
 use crate::clock::Stamp;
 use crate::enums::EnumMap;
 use crate::error::{Error, Problem, Result};
@@ -47,7 +46,7 @@ async fn look(context: &Context<'_>, revision: &str) -> Result<(Answer, Option<E
 /// What would be in the way of the job, whatever it does: an earlier one that was cut short, a disk that is too small.
 fn surroundings(context: &Context<'_>, facts: &FileFacts) -> Result<Vec<Finding>> {
     let settings = context.settings;
-    let catalog = Catalog::new(&settings.backups, &settings.database);
+    let catalog = settings.catalog();
     let mut findings = Vec::new();
     let is_running = !matches!(JobLock::holder(&settings.database), Ok(None));
     for record in catalog

@@ -2,13 +2,13 @@
 
 use super::jobs::answer;
 use super::{Outcome, ask};
-use crate::catalog::{Backup, Catalog};
+use crate::catalog::{Backup, Wanted};
 use crate::cli::Global;
 use crate::error::Result;
 use crate::job::{self, Context, Report};
 use crate::report::bytes;
 
-pub(super) async fn restore(context: Context<'_>, wanted: &str, global: &Global) -> Outcome {
+pub(super) async fn restore(context: Context<'_>, wanted: &Wanted, global: &Global) -> Outcome {
     let mut report = Report::default();
     let gathered = job::gather(context, &mut report).await;
     let backup = match gathered.and_then(|()| chosen(&context, wanted, global.yes)) {
@@ -23,9 +23,9 @@ pub(super) async fn restore(context: Context<'_>, wanted: &str, global: &Global)
     answer(&report, result, global.verbose)
 }
 
-fn chosen(context: &Context<'_>, wanted: &str, yes: bool) -> Result<Backup> {
+fn chosen(context: &Context<'_>, wanted: &Wanted, yes: bool) -> Result<Backup> {
     let settings = context.settings;
-    let backup = Catalog::new(&settings.backups, &settings.database).select(wanted)?;
+    let backup = settings.catalog().select(wanted)?;
     ask::require("restore", yes, || question(context, &backup))?;
     Ok(backup)
 }

@@ -19,10 +19,26 @@ pub(super) struct File {
     pub(super) migrations: Option<PathBuf>,
     pub(super) backups: Option<PathBuf>,
     pub(super) lock_timeout: Option<String>,
-    #[serde(default, deserialize_with = "number")]
-    pub(super) keep: Option<String>,
+    #[serde(default, deserialize_with = "amount")]
+    pub(super) keep_last: Option<String>,
+    #[serde(default, deserialize_with = "amount")]
+    pub(super) keep_hourly: Option<String>,
+    #[serde(default, deserialize_with = "amount")]
+    pub(super) keep_daily: Option<String>,
+    #[serde(default, deserialize_with = "amount")]
+    pub(super) keep_weekly: Option<String>,
+    #[serde(default, deserialize_with = "amount")]
+    pub(super) keep_monthly: Option<String>,
+    #[serde(default, deserialize_with = "amount")]
+    pub(super) keep_yearly: Option<String>,
+    pub(super) keep_within: Option<String>,
+    #[serde(default, deserialize_with = "amount")]
+    pub(super) max_total: Option<String>,
     pub(super) verify: Option<String>,
     pub(super) compression: Option<String>,
+    pub(super) recipients_file: Option<PathBuf>,
+    pub(super) identity_file: Option<PathBuf>,
+    pub(super) passphrase_file: Option<PathBuf>,
     pub(super) log_dir: Option<PathBuf>,
     pub(super) window: Option<String>,
     pub(super) timezone: Option<String>,
@@ -38,6 +54,8 @@ pub(super) struct File {
     pub(super) shards: Option<String>,
     #[serde(default)]
     pub(super) daemon: DaemonFile,
+    #[serde(default)]
+    pub(super) offsite: OffsiteFile,
     #[serde(rename = "metrics_file")]
     pub(super) metrics: Option<PathBuf>,
     pub(super) pushgateway: Option<String>,
@@ -60,6 +78,45 @@ pub(super) struct DaemonFile {
     pub(super) prune: Option<String>,
     pub(super) missed: Option<String>,
     pub(super) listen: Option<String>,
+}
+
+/// Its part `[offsite]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OffsiteFile {
+    #[serde(default, deserialize_with = "amount")]
+    pub(super) keep_last: Option<String>,
+    #[serde(default, deserialize_with = "amount")]
+    pub(super) keep_hourly: Option<String>,
+    #[serde(default, deserialize_with = "amount")]
+    pub(super) keep_daily: Option<String>,
+    #[serde(default, deserialize_with = "amount")]
+    pub(super) keep_weekly: Option<String>,
+    #[serde(default, deserialize_with = "amount")]
+    pub(super) keep_monthly: Option<String>,
+    #[serde(default, deserialize_with = "amount")]
+    pub(super) keep_yearly: Option<String>,
+    pub(super) keep_within: Option<String>,
+    #[serde(default, deserialize_with = "amount")]
+    pub(super) max_total: Option<String>,
+}
+
+/// A number or text, such as `unlimited` or `20GB`, kept as text.
+fn amount<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<Option<String>, D::Error> {
+    struct Amount;
+    impl serde::de::Visitor<'_> for Amount {
+        type Value = String;
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a number or text")
+        }
+        fn visit_i64<E>(self, number: i64) -> std::result::Result<String, E> {
+            Ok(number.to_string())
+        }
+        fn visit_str<E>(self, text: &str) -> std::result::Result<String, E> {
+            Ok(text.to_owned())
+        }
+    }
+    from.deserialize_any(Amount).map(Some)
 }
 
 /// A number, kept as text like the values of flags.
@@ -95,7 +152,7 @@ impl File {
         let wrong = |message: String| {
             usage(
                 format!("{}: {message}", path.display()),
-                "The keys are database, migrations, backups, lock_timeout, keep, verify, compression, log_dir, window, timezone, wait, deadline, metrics_file, pushgateway, on_success, on_failure, all, jobs, max_failures and shards; those of [daemon] are run, backup, verify, prune, missed and listen.",
+                "The keys are database, migrations, backups, lock_timeout, keep_last, keep_hourly, keep_daily, keep_weekly, keep_monthly, keep_yearly, keep_within, max_total, verify, compression, recipients_file, identity_file, passphrase_file, log_dir, window, timezone, wait, deadline, metrics_file, pushgateway, on_success, on_failure, all, jobs, max_failures and shards; those of [daemon] are run, backup, verify, prune, missed and listen; those of [offsite] are keep_last and its like, keep_within and max_total.",
             )
         };
         let bytes = storage::read_bounded(&path, LIMIT_BYTES).map_err(|error| {
@@ -111,6 +168,9 @@ impl File {
             &mut file.migrations,
             &mut file.backups,
             &mut file.log_dir,
+            &mut file.recipients_file,
+            &mut file.identity_file,
+            &mut file.passphrase_file,
             &mut file.metrics,
         ] {
             *entry = entry.take().map(|path| folder.join(path));

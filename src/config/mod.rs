@@ -4,7 +4,9 @@
 mod daemon;
 mod database;
 mod file;
+mod keys;
 mod many;
+mod retention;
 mod source;
 mod times;
 mod values;
@@ -12,6 +14,7 @@ mod values;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use crate::clock::Stamp;
 use crate::error::{Error, Result};
 use crate::fleet::Fleet;
 use crate::job::Settings;
@@ -21,7 +24,9 @@ use crate::storage;
 pub use daemon::{DaemonConfig, GivenDaemon};
 use database::database_path;
 use file::File;
+pub use keys::GivenKeys;
 pub use many::GivenMany;
+pub use retention::GivenRetention;
 use source::{Source, Value};
 pub use times::GivenTimes;
 
@@ -29,14 +34,33 @@ const DEFAULT_DATABASE: &str = "data/fastflow.db";
 const DEFAULT_MIGRATIONS: &str = "migrations";
 const DEFAULT_BACKUPS: &str = "backups";
 /// The environment variables that are read.
-const VARIABLES: [&str; 31] = [
+const VARIABLES: [&str; 50] = [
     "SAFESTEP_DATABASE",
     "SAFESTEP_MIGRATIONS",
     "SAFESTEP_BACKUPS",
     "SAFESTEP_LOCK_TIMEOUT",
-    "SAFESTEP_KEEP",
+    "SAFESTEP_KEEP_LAST",
+    "SAFESTEP_KEEP_HOURLY",
+    "SAFESTEP_KEEP_DAILY",
+    "SAFESTEP_KEEP_WEEKLY",
+    "SAFESTEP_KEEP_MONTHLY",
+    "SAFESTEP_KEEP_YEARLY",
+    "SAFESTEP_KEEP_WITHIN",
+    "SAFESTEP_MAX_TOTAL",
+    "SAFESTEP_OFFSITE_KEEP_LAST",
+    "SAFESTEP_OFFSITE_KEEP_HOURLY",
+    "SAFESTEP_OFFSITE_KEEP_DAILY",
+    "SAFESTEP_OFFSITE_KEEP_WEEKLY",
+    "SAFESTEP_OFFSITE_KEEP_MONTHLY",
+    "SAFESTEP_OFFSITE_KEEP_YEARLY",
+    "SAFESTEP_OFFSITE_KEEP_WITHIN",
+    "SAFESTEP_OFFSITE_MAX_TOTAL",
     "SAFESTEP_VERIFY",
     "SAFESTEP_COMPRESSION",
+    "SAFESTEP_RECIPIENTS_FILE",
+    "SAFESTEP_IDENTITY_FILE",
+    "SAFESTEP_PASSPHRASE_FILE",
+    "SAFESTEP_PASSPHRASE",
     "SAFESTEP_LOG_DIR",
     "SAFESTEP_METRICS_FILE",
     "SAFESTEP_PUSHGATEWAY",
@@ -76,12 +100,14 @@ pub struct Given {
     pub config: Option<PathBuf>,
     /// `--lock-timeout`
     pub lock_timeout: Option<String>,
-    /// `--keep`
-    pub keep: Option<String>,
+    /// Which backups stay.
+    pub retention: GivenRetention,
     /// `--verify`
     pub verify: Option<String>,
     /// `--compression`
     pub compression: Option<String>,
+    /// Where the keys are.
+    pub keys: GivenKeys,
     /// `--log-dir`
     pub log_dir: Option<PathBuf>,
     /// `--metrics-file`
@@ -90,6 +116,8 @@ pub struct Given {
     pub pushgateway: Option<String>,
     /// `--create-if-missing`
     pub create_if_missing: bool,
+    /// `--before`
+    pub before: Option<String>,
     /// When a migration may run, and for how long.
     pub times: GivenTimes,
     /// Of a verb that can be run on many databases.
@@ -105,6 +133,8 @@ pub struct Config {
     pub settings: Settings,
     /// Where there are many databases.
     pub fleet: Option<Fleet>,
+    /// Only backups made before this moment are meant.
+    pub before: Option<Stamp>,
     /// Of the daemon.
     pub daemon: Option<DaemonConfig>,
     /// Where the rolling log files go.
@@ -128,6 +158,9 @@ impl Config {
             "SAFESTEP_BACKUPS",
             file.backups.as_deref(),
         );
+        let (encryption, keys) = keys::keys(given, &source)?;
+        let zone = times::timezone(&given.times, &source)?;
+        let retained = retention::local(&given.retention, &source, zone)?;
         let settings = Settings {
             // Of a fleet, each job has its own.
             database: match fleet {
@@ -147,7 +180,8 @@ impl Config {
                 "lock-timeout",
                 file.lock_timeout.as_deref(),
             ))?,
-            keep: values::keep(source.text(given.keep.as_deref(), "keep", file.keep.as_deref()))?,
+            offsite_retention: retention::offsite(&source, &retained)?,
+            retention: retained,
             verify: values::verify(source.text(
                 given.verify.as_deref(),
                 "verify",
@@ -158,6 +192,8 @@ impl Config {
                 "compression",
                 file.compression.as_deref(),
             ))?,
+            encryption,
+            keys,
             create_if_missing: given.create_if_missing,
             times: times::times(&given.times, &source)?,
             is_named: given.database.is_some() || given.backups.is_some() || given.config.is_some(),
@@ -173,6 +209,7 @@ impl Config {
         Ok(Self {
             settings,
             fleet,
+            before: times::before(given, &source)?,
             daemon,
             log_dir,
             outlets: outlets(given, &source)?,

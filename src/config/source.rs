@@ -52,6 +52,13 @@ impl Source<'_> {
         self.first(given, flag, variable, file, &format!("{name} of [daemon]"))
     }
 
+    /// A setting of the store off site that has no flag: `name` is that of its key below `[offsite]`, and the end of its
+    /// variable.
+    pub(super) fn of_offsite(&self, name: &str, file: Option<&str>) -> Option<Value> {
+        let variable = format!("SAFESTEP_OFFSITE_{}", name.to_uppercase());
+        self.first(None, "", variable, file, &format!("{name} of [offsite]"))
+    }
+
     fn first(
         &self,
         given: Option<&str>,

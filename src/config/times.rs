@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::source::{Source, Value};
-use super::usage;
-use crate::clock::{Window, Zone, parse_duration};
+use super::{Given, usage};
+use crate::clock::{Stamp, Window, Zone, parse_duration};
 use crate::error::Result;
 use crate::job::Times;
 
@@ -44,6 +44,16 @@ pub(super) fn times(given: &GivenTimes, source: &Source<'_>) -> Result<Times> {
             .transpose()?,
         start_anyway: given.start_anyway,
     })
+}
+
+/// The moment before which a backup is to be made, read by the clock of the zone where it has no offset.
+pub(super) fn before(given: &Given, source: &Source<'_>) -> Result<Option<Stamp>> {
+    let Some(text) = &given.before else {
+        return Ok(None);
+    };
+    let zone = timezone(&given.times, source)?;
+    let wrong = |message: String| usage(format!("--before: {message}"), "Give --before a moment.");
+    Stamp::as_written(text, zone).map(Some).map_err(wrong)
 }
 
 /// The zone in which all times are meant that are written as a clock shows them.

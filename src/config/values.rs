@@ -10,7 +10,6 @@ use crate::notify::Endpoint;
 use crate::sqlite::Depth;
 
 const DEFAULT_LOCK_TIMEOUT: Duration = Duration::from_secs(30);
-const DEFAULT_KEEP: usize = 10;
 
 pub(super) fn lock_timeout(value: Option<Value>) -> Result<Duration> {
     let Some(value) = value else {
@@ -22,21 +21,6 @@ pub(super) fn lock_timeout(value: Option<Value>) -> Result<Duration> {
             "Set the lock timeout, for example --lock-timeout 30s.",
         )
     })
-}
-
-pub(super) fn keep(value: Option<Value>) -> Result<usize> {
-    const HINT: &str = "Give --keep a number of 1 or more.";
-    let Some(value) = value else {
-        return Ok(DEFAULT_KEEP);
-    };
-    match value.text.parse() {
-        Ok(0) => Err(value.wrong(
-            "0 backups cannot be kept: the newest good one always stays",
-            HINT,
-        )),
-        Ok(number) => Ok(number),
-        Err(_) => Err(value.wrong(format!("'{}' is not a number of backups", value.text), HINT)),
-    }
 }
 
 pub(super) fn verify(value: Option<Value>) -> Result<Depth> {

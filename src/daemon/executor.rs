@@ -10,7 +10,6 @@ use tracing::Instrument;
 
 use super::planner::PATIENCE;
 use super::{Ended, Executor, Schedule, Server, State, Status, Task};
-use crate::catalog::Catalog;
 use crate::clock::{Deadline, Stamp};
 use crate::error::Result;
 use crate::job::{self, Chosen, Context, Goal, Pruning, Report, Settings, Verification};
@@ -155,7 +154,7 @@ impl Executor for Jobs {
 }
 
 fn folder(settings: &Settings) -> PathBuf {
-    let catalog = Catalog::new(&settings.backups, &settings.database);
+    let catalog = settings.catalog();
     catalog.folder().to_path_buf()
 }
 
@@ -164,7 +163,7 @@ fn lock_path(settings: &Settings) -> PathBuf {
 }
 
 async fn acquire(settings: &Settings, interrupt: &Interrupt) -> Result<(PathBuf, JobLock)> {
-    Catalog::new(&settings.backups, &settings.database).prepare()?;
+    settings.catalog().prepare()?;
     let (deadline, mut told) = (Deadline::after(settings.lock_timeout), false);
     let tick = |holder: &str| {
         if !std::mem::replace(&mut told, true) {

@@ -123,6 +123,9 @@ impl Error {
             Self::BackupUnusable { .. } => {
                 "Use another one: `safestep backups list` shows what there is.".into()
             }
+            Self::KeyNeeded { .. } => "Give the key that belongs to it: --identity-file FILE, or --passphrase-file FILE, or SAFESTEP_PASSPHRASE. What \
+                 was encrypted before a change of keys wants the key of that time. Nothing is lost: the backup is as it was."
+                .into(),
             Self::BackupsUnusable { .. } => "Take a new one now: `safestep backup`. Then look at the disk that the bad ones lie on; they are kept until \
                  they are pruned or you move them away."
                 .into(),
@@ -133,6 +136,9 @@ impl Error {
             }
             Self::DiskSpace { .. } => {
                 "Free some space there; if it is the backups that need it, put --backups on a larger disk. Then run the same command again.".into()
+            }
+            Self::OverMaxTotal { .. } => {
+                "Raise --max-total, also on this one command, or move away what `safestep backups prune --dry-run` shows to stay. Nothing was removed.".into()
             }
             Self::Interrupted { .. } => "Run the same command again.".into(),
             Self::OutsideWindow(_) => "Run the same command again then, or let it wait: --wait. To run it now all the same: --window \"daily 00:00-24:00\"."

@@ -12,7 +12,7 @@ impl Error {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Usage { .. } | Self::NoSuchRevision { .. } => 2,
+            Self::Usage { .. } | Self::NoSuchRevision { .. } | Self::KeyNeeded { .. } => 2,
             Self::Migrations { .. } | Self::ChangedMigrations { .. } => 3,
             Self::SomeFailed { exit_code, .. } => *exit_code,
             Self::DatabaseMissing { .. }
@@ -37,6 +37,7 @@ impl Error {
             Self::Locked { .. }
             | Self::JobRunning { .. }
             | Self::DiskSpace { .. }
+            | Self::OverMaxTotal { .. }
             | Self::OutsideWindow(_)
             | Self::OutOfTime(_)
             | Self::WouldNotFinish(_) => 75,
@@ -77,12 +78,14 @@ impl Error {
             Self::NotAtHead { .. } => "not_at_head",
             Self::NotProven { .. } => "not_proven",
             Self::BackupUnusable { .. } => "backup_unusable",
+            Self::KeyNeeded { .. } => "key_needed",
             Self::BackupsUnusable { .. } => "backups_unusable",
             Self::RecordUnusable { .. } => "record_unusable",
             Self::NoSuchBackup { .. } => "no_such_backup",
             Self::Locked { .. } => "locked",
             Self::JobRunning { .. } => "job_running",
             Self::DiskSpace { .. } => "disk_space",
+            Self::OverMaxTotal { .. } => "over_max_total",
             Self::Interrupted { .. } => "interrupted",
             Self::OutsideWindow(_) => "outside_window",
             Self::OutOfTime(_) => "out_of_time",

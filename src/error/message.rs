@@ -129,6 +129,13 @@ impl fmt::Display for Error {
                     backup.display()
                 )
             }
+            Self::KeyNeeded { backup, reason, .. } => {
+                write!(
+                    f,
+                    "the backup {} cannot be opened: {reason}",
+                    backup.display()
+                )
+            }
             Self::BackupsUnusable { checked, problems } => {
                 write!(f, "{} of {checked} backups cannot be used", problems.len())?;
                 lines(f, problems)
@@ -151,7 +158,7 @@ impl fmt::Display for Error {
                 wanted,
                 folder,
                 candidates,
-            } if wanted == "latest" => {
+            } if wanted.starts_with("latest") => {
                 write!(
                     f,
                     "none of the backups in {} is of this database; to use another one, name it",
@@ -196,6 +203,16 @@ impl fmt::Display for Error {
                 f,
                 "too little space at {}: {needed_bytes} bytes are needed, {free_bytes} are free",
                 path.display()
+            ),
+            Self::OverMaxTotal {
+                folder,
+                needed_bytes,
+                stay_bytes,
+                max_bytes,
+            } => write!(
+                f,
+                "the backups in {} may take {max_bytes} bytes (--max-total): the copies need up to {needed_bytes}, and {stay_bytes} have to stay",
+                folder.display()
             ),
             Self::Interrupted { signal } => write!(f, "interrupted by {}", signal_name(*signal)),
             Self::OutsideWindow(facts) => outside(f, facts),

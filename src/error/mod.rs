@@ -177,6 +177,13 @@ pub enum Error {
     },
     /// A backup cannot be used.
     BackupUnusable { backup: PathBuf, reason: String },
+    /// A backup is encrypted, and what would open it is not at hand.
+    KeyNeeded {
+        backup: PathBuf,
+        reason: String,
+        /// There were keys of this kind, and none of them opens it.
+        tried: bool,
+    },
     /// Of the backups that were verified, these cannot be used.
     BackupsUnusable {
         checked: usize,
@@ -207,6 +214,13 @@ pub enum Error {
         path: PathBuf,
         needed_bytes: u64,
         free_bytes: u64,
+    },
+    /// The backups would take more than they may.
+    OverMaxTotal {
+        folder: PathBuf,
+        needed_bytes: u64,
+        stay_bytes: u64,
+        max_bytes: u64,
     },
     /// Stopped by a signal.
     Interrupted { signal: i32 },

@@ -7,7 +7,6 @@ use std::path::{Component, Path, PathBuf};
 use super::find::{self, Found};
 use super::shard::hash;
 use super::{Fleet, Member};
-use crate::catalog::Catalog;
 use crate::error::{Error, Result};
 use crate::job::Settings;
 use crate::storage;
@@ -25,7 +24,7 @@ pub(super) fn members(fleet: &Fleet, settings: &Settings) -> Result<Vec<Member>>
             is_named: true,
             ..settings.clone()
         };
-        let catalog = Catalog::new(&settings.backups, &settings.database);
+        let catalog = settings.catalog();
         if let Some(other) = owners.insert(catalog.folder().to_path_buf(), path.clone()) {
             return Err(shared(&other, &path, catalog.folder()));
         }
@@ -74,6 +73,7 @@ fn shared(one: &Path, other: &Path, folder: &Path) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog::Catalog;
 
     /// The catalogue's folder.
     fn place(name: &str, extension: &str) -> String {

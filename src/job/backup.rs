@@ -61,7 +61,7 @@ async fn go(context: &Context<'_>, report: &mut Report) -> Result<()> {
     archived?;
     report.begin(context.monitor, "prune");
     let made = report.backup.as_ref().map(|backup| Path::new(&backup.path));
-    let pruned = context.catalog().prune(context.settings.keep, made);
+    let pruned = context.catalog().prune(&context.settings.retention, made);
     report.note("prune", pruned);
     Ok(())
 }

@@ -116,9 +116,7 @@ pub(super) fn keep(
     monitor: &dyn Monitor,
     allowed: impl FnOnce() -> Result<()>,
 ) -> Result<Kept> {
-    if let Some(twin) = catalog.twin_of(manifest)?
-        && catalog::verify(&twin.path, &twin.manifest, interrupt, monitor).is_ok()
-    {
+    if let Some(twin) = catalog.sound_twin(manifest, interrupt, monitor)? {
         fault::reach(Point::ArchiveReused);
         return Ok(Kept {
             backup: twin,

@@ -7,11 +7,13 @@
 //! ```
 
 mod backup;
+mod change;
 mod changed;
 mod clock;
 mod draft;
 mod early;
 mod examine;
+mod finish;
 mod keep;
 mod migrate;
 mod prune;
@@ -31,8 +33,10 @@ use std::time::Duration;
 use crate::archive::Compression;
 use crate::catalog::{Catalog, JobId, JobKind, JobRecord};
 use crate::clock::{Deadline, Stopwatch};
+use crate::encryption::{Encryption, Keys};
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
+use crate::retention::Policy;
 use crate::snapshot::Surroundings;
 use crate::sqlite::{Depth, Interrupt};
 use crate::storage::{self, JobLock, PathKind};
@@ -64,12 +68,18 @@ pub struct Settings {
     pub backups: PathBuf,
     /// The longest wait for any one lock.
     pub lock_timeout: Duration,
-    /// How many backups stay.
-    pub keep: usize,
+    /// Which backups stay.
+    pub retention: Policy,
+    /// Which stay off site.
+    pub offsite_retention: Policy,
     /// How much is read to check the database and its backups.
     pub verify: Depth,
     /// How new backups are compressed.
     pub compression: Compression,
+    /// To whom new backups are encrypted, if they are.
+    pub encryption: Option<Encryption>,
+    /// What opens encrypted backups.
+    pub keys: Keys,
     /// Whether a missing database is made.
     pub create_if_missing: bool,
     /// When a migration may run, and for how long.
@@ -80,6 +90,15 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The backups folder of the database.
+    #[must_use]
+    pub fn catalog(&self) -> Catalog {
+        Catalog::new(&self.backups, &self.database)
+            .compressing(self.compression)
+            .encrypting(self.encryption.clone())
+            .opening(self.keys.clone())
+    }
+
     /// What a command must be followed by to mean this database.
     #[must_use]
     pub fn flags(&self) -> String {
@@ -139,7 +158,7 @@ impl Context<'_> {
     }
 
     fn catalog(&self) -> Catalog {
-        Catalog::new(&self.settings.backups, self.database()).compressing(self.settings.compression)
+        self.settings.catalog()
     }
 
     async fn job_lock(&self) -> Result<JobLock> {

@@ -4,8 +4,9 @@ use serde::Serialize;
 use tracing::Instrument;
 
 use super::Context;
-use crate::catalog::{JobId, Reason, Verdict};
+use crate::catalog::{Backup, JobId};
 use crate::error::Result;
+use crate::retention::{Cause, Reason, Verdict};
 
 /// What pruning did, or would do.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -37,8 +38,10 @@ pub struct Judged {
     pub archive_bytes: u64,
     /// When it was made: RFC 3339, UTC.
     pub created_at: String,
-    /// Why it stays.
-    pub stays: Option<Reason>,
+    /// Why it stays: all reasons.
+    pub stays: Vec<Reason>,
+    /// Why it goes; null where it stays.
+    pub goes: Option<Cause>,
 }
 
 /// Removes what the rules of retention do not keep; with `dry_run` only tells.
@@ -56,7 +59,7 @@ pub async fn prune(context: Context<'_>, dry_run: bool, report: &mut Pruning) ->
 
 async fn go(context: &Context<'_>, dry_run: bool, report: &mut Pruning) -> Result<()> {
     let catalog = context.catalog();
-    let keep = context.settings.keep;
+    let policy = &context.settings.retention;
     report.folder = catalog.folder().display().to_string();
     report.dry_run = dry_run;
     context.monitor.phase("prune");
@@ -66,31 +69,35 @@ async fn go(context: &Context<'_>, dry_run: bool, report: &mut Pruning) -> Resul
     } else {
         Some(context.catalog_lock().await?)
     };
-    let verdicts = catalog.retention(keep, None)?;
+    let verdicts = catalog.retention(policy, None, 0)?;
     let (_, unreadable) = catalog.backups()?;
     report.unusable = unreadable.iter().map(ToString::to_string).collect();
     if !dry_run {
-        catalog.prune(keep, None)?;
+        catalog.prune(policy, None)?;
     }
-    for verdict in verdicts {
-        let judged = Judged::of(verdict);
-        match judged.stays {
-            Some(_) => report.kept.push(judged),
-            None => report.removed.push(judged),
+    for (backup, verdict) in verdicts {
+        let judged = Judged::of(backup, verdict);
+        match judged.goes {
+            None => report.kept.push(judged),
+            Some(_) => report.removed.push(judged),
         }
     }
     Ok(())
 }
 
 impl Judged {
-    fn of(verdict: Verdict) -> Self {
-        let Verdict { backup, stays } = verdict;
+    fn of(backup: Backup, verdict: Verdict) -> Self {
+        let (stays, goes) = match verdict {
+            Verdict::Stays(reasons) => (reasons, None),
+            Verdict::Goes(cause) => (Vec::new(), Some(cause)),
+        };
         Self {
             id: backup.manifest.id,
             path: backup.path.display().to_string(),
             archive_bytes: backup.archive_bytes,
             created_at: backup.manifest.created_at,
             stays,
+            goes,
         }
     }
 }

@@ -31,7 +31,7 @@ pub(super) async fn recover(
     }
     sweep(context)?;
     // A job that never gets to its own end must not fill the folder.
-    catalog.prune(context.settings.keep, None)?;
+    catalog.prune(&context.settings.retention, None)?;
     fault::reach(Point::RecoverySwept);
     Ok(())
 }
@@ -57,7 +57,7 @@ pub(super) async fn tidy(context: &Context<'_>, spared: &Path, report: &mut Repo
     }
     archive_leftovers(context, report)?;
     // Not where a record cannot be read: it may be that of a job which still needs what would go.
-    let pruned = catalog.prune(context.settings.keep, Some(spared));
+    let pruned = catalog.prune(&context.settings.retention, Some(spared));
     report.note("prune", pruned);
     Ok(())
 }

@@ -12,7 +12,7 @@ use super::recover;
 use super::report::Report;
 use super::times;
 use crate::beside::Beside;
-use crate::catalog::{self, Backup, JobId, JobKind, Outcome, Purpose, discard_database};
+use crate::catalog::{Backup, JobId, JobKind, Outcome, Purpose, discard_database};
 use crate::clock::Stamp;
 use crate::error::{Error, Problem, Result};
 use crate::fault::{self, Point};
@@ -75,14 +75,14 @@ async fn go(context: &Context<'_>, backup: &Backup, report: &mut Report) -> Resu
     report.begin(context.monitor, "recover");
     recover::tidy(context, &used, report).await?;
     report.begin(context.monitor, "unpack");
-    catalog::require_promised(backup)?;
+    catalog.require_promised(backup)?;
     storage::require_free(
         catalog.folder(),
         backup.manifest.size_bytes.saturating_mul(2),
     )?;
     let slot = catalog.new_slot(Stamp::now(), &report.job, "restore", &backup.manifest.from);
     let unpacked = slot.unpacked();
-    catalog::unpack(backup, &unpacked, context.interrupt, context.monitor)?;
+    catalog.unpack(backup, &unpacked, context.interrupt, context.monitor)?;
     let expected = match examine(context, backup, &unpacked, report).await {
         Ok(expected) => expected,
         Err(error) => {
@@ -107,7 +107,7 @@ async fn go(context: &Context<'_>, backup: &Backup, report: &mut Report) -> Resu
     report.note("records", closed);
     let archived = recover::archive_leftovers(context, report);
     report.note("snapshots", archived);
-    let pruned = catalog.prune(context.settings.keep, Some(&used));
+    let pruned = catalog.prune(&context.settings.retention, Some(&used));
     report.note("prune", pruned);
     Ok(())
 }

@@ -6,7 +6,9 @@ use serde::Serialize;
 use tracing::Instrument;
 
 use super::{Context, examine};
-use crate::catalog::{self, Backup, Catalog, JobId, VERIFY_LOCK, Verified, discard_database};
+use crate::catalog::{
+    Backup, Catalog, DIGEST, JobId, VERIFY_LOCK, Verified, Wanted, discard_database,
+};
 use crate::clock::{Stamp, Stopwatch};
 use crate::error::{Error, Problem, Result};
 use crate::storage::{self, JobLock};
@@ -16,8 +18,8 @@ use crate::storage::{self, JobLock};
 pub enum Chosen {
     /// Every archive in the folder.
     All,
-    /// `latest`, an id, or a path.
-    One(String),
+    /// This one.
+    One(Wanted),
 }
 
 /// What a verification did. Filled in as it goes, so that it tells of one that was interrupted, too.
@@ -44,6 +46,9 @@ pub struct Checked {
     pub id: Option<String>,
     /// The archive.
     pub path: String,
+    /// `quick_check` or `integrity_check`; `digest` where there was no key to look at the content with; null where the archive
+    /// could not be read.
+    pub check: Option<&'static str>,
     /// What makes it unusable; null where it is sound.
     pub finding: Option<String>,
     /// How long it took, in milliseconds.
@@ -52,8 +57,11 @@ pub struct Checked {
 
 /// Unpacks each backup beside the archives, compares it with its manifest, has SQLite check it, and removes it again.
 ///
+/// One that is encrypted, where no key of its kind is given, is compared with its label instead.
+///
 /// # Errors
-/// [`Error::BackupsUnusable`] where there are bad ones, after all have been looked at.
+/// [`Error::BackupsUnusable`] where there are bad ones, after all have been looked at; otherwise [`Error::KeyNeeded`] where keys were
+/// given and do not open one.
 pub async fn verify(
     context: Context<'_>,
     chosen: &Chosen,
@@ -74,6 +82,7 @@ async fn go(context: &Context<'_>, chosen: &Chosen, report: &mut Verification) -
     let catalog = context.catalog();
     report.folder = catalog.folder().display().to_string();
     context.monitor.phase("look");
+    let mut locked = None;
     let (backups, unreadable) = select(&catalog, chosen)?;
     for error in unreadable {
         report.checked.push(unreadable_archive(error)?);
@@ -83,16 +92,20 @@ async fn go(context: &Context<'_>, chosen: &Chosen, report: &mut Verification) -
         let _lock = lock(context, &catalog).await?;
         context.monitor.phase("verify");
         for backup in &backups {
-            check(context, &catalog, backup, report).await?;
+            match check(context, &catalog, backup, report).await {
+                Err(error @ Error::KeyNeeded { .. }) => locked = locked.or(Some(error)),
+                checked => checked?,
+            }
         }
     }
+    remark_on_digests(report);
     let problems: Vec<Problem> = report
         .checked
         .iter()
         .filter_map(|checked| Some(Problem::new(&checked.path, checked.finding.clone()?)))
         .collect();
     if problems.is_empty() {
-        return Ok(());
+        return locked.map_or(Ok(()), Err);
     }
     Err(Error::BackupsUnusable {
         checked: report.checked.len(),
@@ -110,13 +123,16 @@ fn select(catalog: &Catalog, chosen: &Chosen) -> Result<(Vec<Backup>, Vec<Error>
 /// An archive that cannot be read cannot be put back.
 fn unreadable_archive(error: Error) -> Result<Checked> {
     let (path, finding) = match error {
-        Error::BackupUnusable { backup, reason } => (backup, reason),
+        Error::BackupUnusable { backup, reason } | Error::KeyNeeded { backup, reason, .. } => {
+            (backup, reason)
+        }
         Error::Io { path, source, .. } => (path, source.to_string()),
         other => return Err(other),
     };
     Ok(Checked {
         id: None,
         path: path.display().to_string(),
+        check: None,
         finding: Some(finding),
         ms: 0,
     })
@@ -136,10 +152,19 @@ async fn check(
     context.interrupt.check()?;
     context.monitor.step(&backup.manifest.id);
     let watch = Stopwatch::start();
+    let mut how = context.settings.verify.pragma();
     let finding = match unpack_and_examine(context, catalog, &report.job, backup).await {
         Ok(damage) => {
             report.warnings.extend(damage);
             None
+        }
+        Err(Error::KeyNeeded { tried: false, .. }) if backup.label.is_some() => {
+            how = DIGEST;
+            match catalog.verify_sealed(backup) {
+                Ok(()) => None,
+                Err(Error::BackupUnusable { reason, .. }) => Some(reason),
+                Err(other) => return Err(other),
+            }
         }
         // A job prunes without waiting for a verification.
         Err(_) if storage::is_absent(&backup.path) => {
@@ -152,15 +177,31 @@ async fn check(
         Err(Error::BackupUnusable { reason, .. }) => Some(reason),
         Err(other) => return Err(other),
     };
-    let verified = Verified::now(backup, context.settings.verify, finding.clone());
+    let verified = Verified::now(backup, how, finding.clone());
     catalog.mark_verified(backup, &verified)?;
     report.checked.push(Checked {
         id: Some(backup.manifest.id.clone()),
         path: backup.path.display().to_string(),
+        check: Some(how),
         finding,
         ms: watch.elapsed_ms(),
     });
     Ok(())
+}
+
+/// That nobody takes the one for the other.
+fn remark_on_digests(report: &mut Verification) {
+    let by_digest = |checked: &&Checked| checked.check == Some(DIGEST);
+    let count = report.checked.iter().filter(by_digest).count();
+    if count > 0 {
+        report.warnings.push(Problem::new(
+            "key",
+            format!(
+                "without one, {count} of {} could only be compared with their labels: what is in them was not looked at",
+                report.checked.len()
+            ),
+        ));
+    }
 }
 
 async fn unpack_and_examine(
@@ -169,7 +210,7 @@ async fn unpack_and_examine(
     job: &JobId,
     backup: &Backup,
 ) -> Result<Option<Problem>> {
-    catalog::require_promised(backup)?;
+    catalog.require_promised(backup)?;
     storage::require_free(catalog.folder(), backup.manifest.size_bytes)?;
     let slot = catalog.new_slot(Stamp::now(), job, "verify", &backup.manifest.from);
     let scratch = slot.scratch();
@@ -183,7 +224,8 @@ async fn examine_in(
     backup: &Backup,
     scratch: &Path,
 ) -> Result<Option<Problem>> {
-    catalog::unpack(backup, scratch, context.interrupt, context.monitor)?;
+    let catalog = context.catalog();
+    catalog.unpack(backup, scratch, context.interrupt, context.monitor)?;
     examine::require_layout(backup, scratch)?;
     examine::require_sound(context, backup, scratch).await
 }

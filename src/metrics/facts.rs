@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::catalog::{Catalog, Purpose};
+use crate::catalog::Purpose;
 use crate::clock::Stamp;
 use crate::error::{Error, NOT_PROVEN, Result};
 use crate::job::{Report, Settings};
@@ -175,7 +175,7 @@ fn database_bytes(settings: &Settings) -> Option<u64> {
 
 impl Backups {
     fn look(settings: &Settings) -> Result<Self> {
-        let catalog = Catalog::new(&settings.backups, &settings.database);
+        let catalog = settings.catalog();
         let (mut backups, _) = catalog.backups()?;
         let source = settings.database.display().to_string();
         backups.retain(|backup| backup.manifest.source == source);

@@ -11,7 +11,8 @@ use flate2::Compression;
 use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
 use safestep::archive;
-use safestep::catalog::{self, Catalog};
+use safestep::catalog::{Catalog, Wanted};
+use safestep::encryption::Keys;
 use safestep::monitor::Silent;
 use safestep::sqlite::{Interrupt, hex};
 use sha2::{Digest, Sha256};
@@ -31,7 +32,7 @@ pub fn enter(data: &[u8]) {
     let path = folder.write("given.tar.gz", &bytes);
     let target = folder.path("unpacked.db");
     let catalog = Catalog::new(&folder.path("backups"), &folder.path("app.db"));
-    let Ok(backup) = catalog.select(&path.to_string_lossy()) else {
+    let Ok(backup) = catalog.select(&Wanted::named(&path.to_string_lossy())) else {
         return;
     };
     let manifest = &backup.manifest;
@@ -42,13 +43,14 @@ pub fn enter(data: &[u8]) {
     let wanted = archive::Wanted {
         name,
         bytes: promised,
+        keys: &Keys::default(),
         interrupt: &interrupt,
         monitor: &Silent,
     };
     let extracted = archive::extract(&path, &mut count, wanted);
     assert!(count.0 <= promised, "more than it promised was written");
 
-    let unpacked = catalog::unpack(&backup, &target, &interrupt, &Silent);
+    let unpacked = catalog.unpack(&backup, &target, &interrupt, &Silent);
     let mut files = folder.files();
     files.remove(&path);
     if let Ok(()) = unpacked {
@@ -56,7 +58,11 @@ pub fn enter(data: &[u8]) {
         let digest = hex(&Sha256::digest(&bytes));
         assert_eq!(digest, manifest.sha256, "the digest of what was accepted");
         assert_eq!(bytes.len() as u64, promised, "the size");
-        assert_eq!(extracted.ok(), Some(digest), "the same twice");
+        assert_eq!(
+            extracted.ok().map(|found| found.sha256),
+            Some(digest),
+            "the same twice"
+        );
         assert_eq!(members(&path), ["manifest.json".to_owned(), name.clone()]);
     }
     assert!(files.is_empty(), "left behind: {:?}", files.keys());

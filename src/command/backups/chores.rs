@@ -1,0 +1,77 @@
+//! `backups verify` and `prune`: what becomes of their reports.
+
+use crate::catalog::DIGEST;
+use crate::command::Outcome;
+use crate::error::Result;
+use crate::job::{Judged, Pruning, Verification};
+use crate::report::{Answer, Told, bytes, duration, table};
+
+pub(super) fn of_verification(report: &Verification, told: Told, result: Result<()>) -> Outcome {
+    let answer = Answer {
+        told: Some(told),
+        ..Answer::new(report.outcome, report, verified(report))
+    };
+    (Some(answer), result)
+}
+
+fn verified(report: &Verification) -> String {
+    if report.checked.is_empty() && report.outcome == "verified" {
+        return format!("There are no backups in {}.\n", report.folder);
+    }
+    let mut text = String::new();
+    for checked in &report.checked {
+        let name = checked.id.as_deref().unwrap_or(&checked.path);
+        let word = match (&checked.finding, checked.check) {
+            (Some(finding), _) => format!("BAD: {finding}"),
+            (None, Some(DIGEST)) => "unchanged since it was made, not opened".to_owned(),
+            (None, _) => "sound".to_owned(),
+        };
+        text.push_str(&format!("{name}  {word} ({})\n", duration(checked.ms)));
+    }
+    for warning in &report.warnings {
+        text.push_str(&format!("note      {warning}\n"));
+    }
+    text
+}
+
+pub(super) fn of_pruning(report: &Pruning, result: Result<()>) -> Outcome {
+    let text = if result.is_ok() {
+        pruned(report)
+    } else {
+        String::new()
+    };
+    (Some(Answer::new(report.outcome, report, text)), result)
+}
+
+fn pruned(report: &Pruning) -> String {
+    let word = if report.dry_run {
+        "would go"
+    } else {
+        "removed"
+    };
+    let line = |judged: &Judged, words: String| {
+        vec![
+            words,
+            judged.id.clone(),
+            judged.created_at.clone(),
+            bytes(judged.archive_bytes),
+        ]
+    };
+    let gone = report.removed.iter().map(|one| {
+        let why = one.goes.map_or_else(String::new, |why| format!(": {why}"));
+        line(one, format!("{word}{why}"))
+    });
+    let kept = report.kept.iter().map(|one| {
+        let reasons: Vec<String> = one.stays.iter().map(ToString::to_string).collect();
+        line(one, format!("stays: {}", reasons.join(", ")))
+    });
+    let rows: Vec<Vec<String>> = gone.chain(kept).collect();
+    let mut text = table(&rows);
+    for error in &report.unusable {
+        text.push_str(&format!("stays: UNUSABLE  {error}\n"));
+    }
+    if report.removed.is_empty() {
+        text.push_str(&format!("Nothing to remove in {}.\n", report.folder));
+    }
+    text
+}
