@@ -266,6 +266,8 @@ fn nothing_to_do(criterion: &mut Criterion, world: &World) {
         compression: Compression::default(),
         times: safestep::job::Times::default(),
         create_if_missing: false,
+        offsite: None,
+        access: safestep::offsite::Access::default(),
         is_named: false,
     };
     let context = Context {

@@ -67,6 +67,15 @@ pub struct Global {
     /// Pushgateway to send the metrics to after a job, such as http://pushgateway:9091
     #[arg(long, global = true, value_name = "URL")]
     pub pushgateway: Option<String>,
+    /// Where a copy of each backup goes: s3://bucket/prefix, gs://bucket/prefix, az://container/prefix or file:///folder
+    #[arg(long, global = true, value_name = "URL")]
+    pub offsite: Option<String>,
+    /// A migration waits until the copy is there
+    #[arg(long, global = true)]
+    pub offsite_required: bool,
+    /// Longest time for the uploads of a command [default: 15m]
+    #[arg(long, global = true, value_name = "TIME")]
+    pub offsite_timeout: Option<String>,
     /// Do not ask
     #[arg(short, long, global = true)]
     pub yes: bool,

@@ -94,6 +94,12 @@ points! {
     "prune.record" PruneRecord "An old record is removed."
     "prune.done" PruneDone "Everything is done but the report."
 
+    "offsite.uploaded" OffsiteUploaded "A copy of a backup lies off site, and no note says so."
+    "offsite.noted" OffsiteNoted "A note says that a copy of a backup lies off site."
+    "offsite.protected" OffsiteProtected "The copy that a migration has to wait for is there, and nothing is changed."
+    "offsite.removed" OffsiteRemoved "An old copy is removed off site."
+    "offsite.fetched" OffsiteFetched "An archive is fetched from off site, and nothing is done with it."
+
     "restore.unpacked" RestoreUnpacked "A backup is unpacked."
     "restore.safety" RestoreSafety "What is about to be replaced is copied; no record speaks of it."
     "restore.first" RestoreFirst "The first page that differs is written, in an open transaction."

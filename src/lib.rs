@@ -30,6 +30,7 @@ pub mod authoring;
 // Copies, changes, and the way back.
 pub mod retention;
 pub mod catalog;
+pub mod offsite;
 pub mod snapshot;
 pub mod migrator;
 pub mod forecast;

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::manifest::{FORMAT_VERSION, Manifest, require_format};
+use crate::encryption;
 use crate::error::{Error, Result};
 
 const SHA256_LENGTH: usize = 64;
@@ -40,6 +41,12 @@ impl Label {
             recipients: None,
             manifest: manifest.without_rows(),
         }
+    }
+
+    /// Whether a key opens the archive.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        self.archive.ends_with(encryption::SUFFIX)
     }
 
     /// As it stands in the file.

@@ -13,6 +13,8 @@
 //! outcome is a job that was cut short.
 
 mod choice;
+mod copied;
+mod fetched;
 mod label;
 mod manifest;
 mod names;
@@ -26,6 +28,8 @@ mod verified;
 use std::path::{Path, PathBuf};
 
 pub use choice::{Bounds, Candidate, Choice, LATEST, Wanted, choose};
+pub use copied::{Copied, OFFSITE_LOCK};
+pub use fetched::Fetched;
 pub use label::Label;
 pub use manifest::{FORMAT_VERSION, Manifest, Purpose};
 pub use names::{JobId, Slot};

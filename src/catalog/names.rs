@@ -31,6 +31,14 @@ pub(super) const UNPACKED: &str = ".unpacked.db";
 pub(super) const SCRATCH: &str = ".verify.db";
 /// When a backup was last verified, and what came of it.
 pub(super) const VERIFIED: &str = ".verified.json";
+/// Where a copy of a backup lies.
+pub(super) const COPIED: &str = ".offsite.json";
+/// What that is called until it is durable.
+pub(super) const COPIED_DRAFT: &str = ".offsite.json.tmp";
+/// An archive that was fetched from off site.
+pub(super) const DOWNLOAD: &str = ".download";
+/// Shared by those that fetch.
+pub(super) const DOWNLOAD_LOCK: &str = ".safestep-download-lock";
 pub(super) const DAMAGED: &str = ".damaged";
 pub(super) const DAMAGED_DRAFT: &str = ".damaged.part";
 /// What only a job leaves that was cut short.

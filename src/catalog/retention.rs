@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::names::{
-    DAMAGED_DRAFT, DRAFTS, LABEL, LABEL_DRAFT, RECORD, RECORD_DRAFT, SCRATCH, SNAPSHOT, UNPACKED,
+    COPIED, DAMAGED_DRAFT, DOWNLOAD, DRAFTS, LABEL, LABEL_DRAFT, RECORD, RECORD_DRAFT, SCRATCH, SNAPSHOT, UNPACKED,
     VERIFIED, stem_of,
 };
 use super::{Backup, Catalog, JobRecord, discard_database};
@@ -16,7 +16,7 @@ use crate::storage::{self, PathKind};
 /// How many records of jobs stay whose snapshot was a copy of an earlier backup.
 const LOOSE_RECORDS: usize = 10;
 /// What is unpacked only to be looked at, with what SQLite puts beside it.
-const PASSING: [&str; 2] = [SCRATCH, UNPACKED];
+const PASSING: [&str; 3] = [SCRATCH, UNPACKED, DOWNLOAD];
 
 impl Catalog {
     /// Removes what jobs that were cut short before their first change have left: drafts, labels without an archive, unpacked
@@ -32,6 +32,7 @@ impl Catalog {
         }
         self.sweep_labels()?;
         self.sweep_scratch()?;
+        self.sweep_fetched()?;
         for path in self.with_suffix(DAMAGED_DRAFT)? {
             storage::remove_folder(&path)?;
         }
@@ -211,6 +212,7 @@ impl Catalog {
             fault::reach(Point::PruneLabel);
         }
         storage::remove(&self.folder.join(format!("{stem}{VERIFIED}")))?;
+        storage::remove(&self.folder.join(format!("{stem}{COPIED}")))?;
         storage::remove(&self.folder.join(format!("{stem}{RECORD}")))?;
         fault::reach(Point::PruneRecord);
         Ok(())

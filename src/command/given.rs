@@ -1,7 +1,9 @@
 //! From what was typed to the settings that it gives.
 
 use crate::cli::{Backups, Cli, Command, Limit, Many, Retention, Times, Which};
-use crate::config::{Given, GivenDaemon, GivenKeys, GivenMany, GivenRetention, GivenTimes};
+use crate::config::{
+    Given, GivenDaemon, GivenKeys, GivenMany, GivenOffsite, GivenRetention, GivenTimes,
+};
 
 /// What the command line says of the settings.
 #[must_use]
@@ -26,6 +28,11 @@ pub fn given(cli: &Cli) -> Given {
         pushgateway: global.pushgateway.clone(),
         create_if_missing: creates(&cli.command),
         before: which(&cli.command).and_then(|which| which.before.clone()),
+        offsite: GivenOffsite {
+            url: global.offsite.clone(),
+            required: global.offsite_required,
+            timeout: global.offsite_timeout.clone(),
+        },
         daemon: given_daemon(&cli.command),
         times: given_times(&cli.command),
         many: given_many(&cli.command),

@@ -84,6 +84,13 @@ pub(super) struct DaemonFile {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct OffsiteFile {
+    pub(super) url: Option<String>,
+    pub(super) endpoint: Option<String>,
+    pub(super) region: Option<String>,
+    pub(super) path_style: Option<bool>,
+    #[serde(default, deserialize_with = "switch")]
+    pub(super) required: Option<String>,
+    pub(super) timeout: Option<String>,
     #[serde(default, deserialize_with = "amount")]
     pub(super) keep_last: Option<String>,
     #[serde(default, deserialize_with = "amount")]
@@ -152,7 +159,7 @@ impl File {
         let wrong = |message: String| {
             usage(
                 format!("{}: {message}", path.display()),
-                "The keys are database, migrations, backups, lock_timeout, keep_last, keep_hourly, keep_daily, keep_weekly, keep_monthly, keep_yearly, keep_within, max_total, verify, compression, recipients_file, identity_file, passphrase_file, log_dir, window, timezone, wait, deadline, metrics_file, pushgateway, on_success, on_failure, all, jobs, max_failures and shards; those of [daemon] are run, backup, verify, prune, missed and listen; those of [offsite] are keep_last and its like, keep_within and max_total.",
+                "The keys are database, migrations, backups, lock_timeout, keep_last, keep_hourly, keep_daily, keep_weekly, keep_monthly, keep_yearly, keep_within, max_total, verify, compression, recipients_file, identity_file, passphrase_file, log_dir, window, timezone, wait, deadline, metrics_file, pushgateway, on_success, on_failure, all, jobs, max_failures and shards; those of [daemon] are run, backup, verify, prune, missed and listen; those of [offsite] are url, endpoint, region, path_style, required, timeout, keep_last and its like, keep_within and max_total.",
             )
         };
         let bytes = storage::read_bounded(&path, LIMIT_BYTES).map_err(|error| {

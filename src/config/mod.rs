@@ -6,6 +6,7 @@ mod database;
 mod file;
 mod keys;
 mod many;
+mod offsite;
 mod retention;
 mod source;
 mod times;
@@ -19,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::fleet::Fleet;
 use crate::job::Settings;
 use crate::notify::Outlets;
+use crate::offsite::VARIABLES as OF_STORES;
 use crate::storage;
 
 pub use daemon::{DaemonConfig, GivenDaemon};
@@ -26,6 +28,7 @@ use database::database_path;
 use file::File;
 pub use keys::GivenKeys;
 pub use many::GivenMany;
+pub use offsite::GivenOffsite;
 pub use retention::GivenRetention;
 use source::{Source, Value};
 pub use times::GivenTimes;
@@ -33,8 +36,8 @@ pub use times::GivenTimes;
 const DEFAULT_DATABASE: &str = "data/fastflow.db";
 const DEFAULT_MIGRATIONS: &str = "migrations";
 const DEFAULT_BACKUPS: &str = "backups";
-/// The environment variables that are read.
-const VARIABLES: [&str; 50] = [
+/// The environment variables that are read, besides those by which stores are found.
+const VARIABLES: [&str; 53] = [
     "SAFESTEP_DATABASE",
     "SAFESTEP_MIGRATIONS",
     "SAFESTEP_BACKUPS",
@@ -83,6 +86,9 @@ const VARIABLES: [&str; 50] = [
     "SAFESTEP_TIMEZONE",
     "SAFESTEP_WAIT",
     "SAFESTEP_DEADLINE",
+    "SAFESTEP_OFFSITE",
+    "SAFESTEP_OFFSITE_REQUIRED",
+    "SAFESTEP_OFFSITE_TIMEOUT",
     "DATABASE_URL",
     "DATA_DIR",
 ];
@@ -122,6 +128,8 @@ pub struct Given {
     pub times: GivenTimes,
     /// Of a verb that can be run on many databases.
     pub many: Option<GivenMany>,
+    /// Where copies go off site.
+    pub offsite: GivenOffsite,
     /// Of the daemon.
     pub daemon: Option<GivenDaemon>,
 }
@@ -161,6 +169,7 @@ impl Config {
         let (encryption, keys) = keys::keys(given, &source)?;
         let zone = times::timezone(&given.times, &source)?;
         let retained = retention::local(&given.retention, &source, zone)?;
+        let access = offsite::access(&source);
         let settings = Settings {
             // Of a fleet, each job has its own.
             database: match fleet {
@@ -175,6 +184,7 @@ impl Config {
                 )
                 .unwrap_or_else(|| DEFAULT_MIGRATIONS.into()),
             backups: storage::absolute(&backups.unwrap_or_else(|| DEFAULT_BACKUPS.into()))?,
+            group: PathBuf::new(),
             lock_timeout: values::lock_timeout(source.text(
                 given.lock_timeout.as_deref(),
                 "lock-timeout",
@@ -196,6 +206,8 @@ impl Config {
             keys,
             create_if_missing: given.create_if_missing,
             times: times::times(&given.times, &source)?,
+            offsite: offsite::offsite(&given.offsite, &source, &access)?,
+            access,
             is_named: given.database.is_some() || given.backups.is_some() || given.config.is_some(),
         };
         let log_dir = source
@@ -236,7 +248,7 @@ impl Config {
 /// Refuses variables that are no text: to pass over one would be to work on another database than was meant.
 pub fn require_text(env: &dyn Fn(&str) -> Option<OsString>) -> Result<()> {
     let is_no_text = |name: &&&str| env(name).is_some_and(|value| value.to_str().is_none());
-    match VARIABLES.iter().find(is_no_text) {
+    match VARIABLES.iter().chain(&OF_STORES).find(is_no_text) {
         None => Ok(()),
         Some(name) => Err(usage(
             format!("the environment variable {name} is not UTF-8"),

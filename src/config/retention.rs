@@ -55,7 +55,7 @@ pub(super) fn local(given: &GivenRetention, source: &Source<'_>, zone: Zone) -> 
 /// The policy off site: what nothing is said of there is as in the folder.
 pub(super) fn offsite(source: &Source<'_>, local: &Policy) -> Result<Policy> {
     let written = written_offsite(&source.file.offsite);
-    let value = |at: usize| source.of_offsite(&FLAGS[at].replace('-', "_"), written[at]);
+    let value = |at: usize| source.of_offsite(None, &FLAGS[at].replace('-', "_"), written[at]);
     policy(std::array::from_fn(value), local)
 }
 

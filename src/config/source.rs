@@ -14,6 +14,7 @@ pub(super) struct Source<'s> {
 }
 
 /// A setting as it was written, and where.
+#[derive(Clone)]
 pub(super) struct Value {
     pub(super) text: String,
     /// The flag, the variable or the key.
@@ -52,11 +53,20 @@ impl Source<'_> {
         self.first(given, flag, variable, file, &format!("{name} of [daemon]"))
     }
 
-    /// A setting of the store off site that has no flag: `name` is that of its key below `[offsite]`, and the end of its
-    /// variable.
-    pub(super) fn of_offsite(&self, name: &str, file: Option<&str>) -> Option<Value> {
-        let variable = format!("SAFESTEP_OFFSITE_{}", name.to_uppercase());
-        self.first(None, "", variable, file, &format!("{name} of [offsite]"))
+    /// A setting of `[offsite]`: `key` there, and for flag and variable that name, or none of its own for the URL.
+    pub(super) fn of_offsite(
+        &self,
+        given: Option<&str>,
+        key: &str,
+        file: Option<&str>,
+    ) -> Option<Value> {
+        let flag = if key == "url" {
+            "offsite".to_owned()
+        } else {
+            format!("offsite-{key}")
+        };
+        let variable = format!("SAFESTEP_{}", flag.replace('-', "_").to_uppercase());
+        self.first(given, &flag, variable, file, &format!("{key} of [offsite]"))
     }
 
     fn first(

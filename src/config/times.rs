@@ -78,7 +78,7 @@ fn read(value: &Value, zone: Zone) -> Result<Window> {
     Window::parse(&value.text, zone).map_err(|message| value.wrong(message, hint))
 }
 
-fn switch(value: Option<Value>) -> Result<bool> {
+pub(super) fn switch(value: Option<Value>) -> Result<bool> {
     let Some(value) = value else {
         return Ok(false);
     };

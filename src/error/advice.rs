@@ -114,6 +114,7 @@ impl Error {
                 "Stop the application now. Then put the backup back: `safestep restore {} --yes`.",
                 backup.display()
             ),
+            Self::Offsite(failure) => failure.cause.hint().into(),
             Self::RecordUnusable { record, .. } => format!(
                 "It may be the trace of a job that was cut short. `safestep backups list` shows the backup of that time: put it back \
                  (`safestep restore <backup>`), or leave the database if the application finds all well in it. Then move {} out of the \

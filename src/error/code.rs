@@ -34,6 +34,7 @@ impl Error {
             | Self::BackupsUnusable { .. }
             | Self::RecordUnusable { .. }
             | Self::NoSuchBackup { .. } => 7,
+            Self::Offsite(failure) => failure.cause.exit_code(),
             Self::Locked { .. }
             | Self::JobRunning { .. }
             | Self::DiskSpace { .. }
@@ -80,6 +81,7 @@ impl Error {
             Self::BackupUnusable { .. } => "backup_unusable",
             Self::KeyNeeded { .. } => "key_needed",
             Self::BackupsUnusable { .. } => "backups_unusable",
+            Self::Offsite(failure) => failure.cause.code(),
             Self::RecordUnusable { .. } => "record_unusable",
             Self::NoSuchBackup { .. } => "no_such_backup",
             Self::Locked { .. } => "locked",

@@ -140,6 +140,7 @@ impl fmt::Display for Error {
                 write!(f, "{} of {checked} backups cannot be used", problems.len())?;
                 lines(f, problems)
             }
+            Self::Offsite(failure) => failure.fmt(f),
             Self::RecordUnusable { record, reason } => {
                 write!(
                     f,

@@ -6,6 +6,7 @@ mod advice;
 mod code;
 mod discreet;
 mod message;
+mod offsite;
 mod place;
 mod sqlite;
 mod time;
@@ -15,6 +16,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use code::{NOT_PROVEN, is_something_else};
+pub use offsite::{OffsiteCause, OffsiteFailure};
 pub use place::{Nearest, NewerRevision, Revision};
 pub use sqlite::SqliteFailure;
 pub use time::{Moment, OutOfTime, TimeLimit, TooLong, WindowFacts};
@@ -189,6 +191,8 @@ pub enum Error {
         checked: usize,
         problems: Vec<Problem>,
     },
+    /// An off-site store did not do what it was asked to.
+    Offsite(Box<OffsiteFailure>),
     /// The record of a job cannot be used.
     RecordUnusable { record: PathBuf, reason: String },
     /// No backup has that name.

@@ -20,7 +20,8 @@ pub(super) fn members(fleet: &Fleet, settings: &Settings) -> Result<Vec<Member>>
         let folder = folder_for(&name, catch.extension.as_deref());
         let settings = Settings {
             database: storage::absolute(&path)?,
-            backups: settings.backups.join(folder),
+            backups: settings.backups.join(&folder),
+            group: folder,
             is_named: true,
             ..settings.clone()
         };

@@ -6,6 +6,7 @@ use tracing::Instrument;
 
 use super::Context;
 use super::keep::{self, Keeping};
+use super::offsite;
 use super::recover::recover;
 use super::report::Report;
 use crate::catalog::{Purpose, discard_database};
@@ -23,9 +24,13 @@ pub async fn backup(context: Context<'_>, report: &mut Report) -> Result<()> {
     report.flags = context.settings.flags();
     let span = report.span();
     let result = go(&context, report)
-        .instrument(span)
+        .instrument(span.clone())
         .await
         .map_err(|error| context.interrupt.explain(error));
+    let copied = offsite::copy_after(&context, report)
+        .instrument(span)
+        .await;
+    let result = result.and(copied);
     report.finish();
     report.outcome = if result.is_ok() {
         "backed_up"

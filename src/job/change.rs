@@ -3,9 +3,11 @@
 use super::Context;
 use super::early::Early;
 use super::finish::finish;
+use super::report::Report;
 use super::run::{Before, Run};
 use super::task::Decision;
 use super::work::{Changed, Work};
+use crate::catalog::JobId;
 use crate::error::Result;
 use crate::fault::{self, Point};
 use crate::snapshot;
@@ -25,7 +27,10 @@ pub(super) async fn change(run: &mut Run<'_>, exclusive: bool) -> Result<Attempt
     let early = if exclusive {
         None
     } else {
-        Early::take(run).await?
+        match Early::take(run).await? {
+            Some(early) => Some(early.protected(run).await?),
+            None => None,
+        }
     };
     // Where somebody has written since, it was sound a moment ago. Better thrown away now than under the lock.
     let is_checked = early.is_some();
@@ -112,6 +117,7 @@ async fn change_locked(
     };
     let (migrations, catalog) = (run.migrations.clone(), run.context.catalog());
     let work = Work {
+        job: second_id(&run.report),
         plan: &ready.decision.plan(&migrations),
         from: &ready.decision.from_name,
         before: ready.before,
@@ -125,6 +131,15 @@ async fn change_locked(
         work.transactional(run, live, early).await
     };
     changed.map(Attempt::Go)
+}
+
+/// Of the job, unless a backup of its own has it already: the copy before the lock, which somebody has written after.
+fn second_id(report: &Report) -> JobId {
+    let job = report.job.to_string();
+    match &report.backup {
+        Some(backup) if backup.id == job => JobId::default(),
+        _ => report.job.clone(),
+    }
 }
 
 /// What is known under the lock before anything is copied or changed.

@@ -4,6 +4,7 @@
 //! Otherwise it is thrown away, and another one is taken under the lock.
 
 use super::keep::Keeping;
+use super::offsite::protect;
 use super::run::Run;
 use super::task::Decision;
 use crate::catalog::{Purpose, discard_database};
@@ -74,6 +75,32 @@ impl Early {
         }
         self.discard().await?;
         now.map(|_| None)
+    }
+
+    /// Itself, when the copy off site is there that may be required.
+    pub(super) async fn protected(self, run: &mut Run<'_>) -> Result<Self> {
+        let Self {
+            snapshot,
+            enums,
+            keeping,
+            reader,
+            version,
+        } = self;
+        let catalog = run.context.catalog();
+        match protect(run, &catalog, &snapshot, Some(keeping)).await {
+            Ok(keeping) => Ok(Self {
+                snapshot,
+                enums,
+                keeping,
+                reader,
+                version,
+            }),
+            Err(error) => {
+                discard_database(&snapshot.path())?;
+                reader.close().await?;
+                Err(error)
+            }
+        }
     }
 
     /// Removes the copy.

@@ -20,7 +20,15 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// A snapshot that is being archived on another thread. After a signal it is given up: the raw snapshot stays and the next
 /// job archives it.
-pub(super) struct Keeping {
+pub(super) enum Keeping {
+    /// It goes on.
+    Going(Going),
+    /// It was waited for.
+    Done(Box<Kept>),
+}
+
+/// The thread at work.
+pub(super) struct Going {
     work: Beside<Kept>,
     gauge: Arc<Gauge>,
     allow: Sender<()>,
@@ -67,27 +75,35 @@ impl Keeping {
                 Box::new(move || keep(catalog, slot, manifest, stop, heard, allowed)),
             )
         });
-        Self { work, gauge, allow }
+        Self::Going(Going { work, gauge, allow })
     }
 
     /// The snapshot is one that may be kept.
     pub(super) fn allow(self) -> Self {
-        // Where nobody listens any more, the work has ended already.
-        let _ = self.allow.send(());
+        if let Self::Going(going) = &self {
+            // Where nobody listens any more, the work has ended already.
+            let _ = going.allow.send(());
+        }
         self
     }
 
-    /// Stops, and waits until nothing of it is left.
+    /// Stops, and waits until nothing of it is left. What is done already stays.
     pub(super) async fn give_up(self) {
-        let Self { work, allow, .. } = self;
+        let Self::Going(Going { work, allow, .. }) = self else {
+            return;
+        };
         drop(allow);
         let stopped = Interrupt::default();
         stopped.raise(rustix::process::Signal::TERM.as_raw());
         let _ = work.finish(&stopped).await;
     }
 
-    async fn finish(self, signal: &Interrupt, monitor: &dyn Monitor) -> Result<Kept> {
-        let Self { work, gauge, .. } = self;
+    /// Waits for it.
+    pub(super) async fn finish(self, signal: &Interrupt, monitor: &dyn Monitor) -> Result<Kept> {
+        let Going { work, gauge, .. } = match self {
+            Self::Going(going) => going,
+            Self::Done(kept) => return Ok(*kept),
+        };
         work.finish_watched(signal, || gauge.tell(monitor)).await
     }
 }

@@ -7,7 +7,7 @@ use super::recover::recover;
 use super::report::Report;
 use super::run::{Files, Run};
 use super::task::{Goal, Stamp, Task};
-use super::{Context, draft};
+use super::{Context, draft, offsite};
 use crate::error::{Error, Problem, Result};
 use crate::sqlite::{self, Access, Connection};
 use crate::storage;
@@ -70,6 +70,8 @@ async fn conduct_in_span(
         }
         Err(error) => Err(error),
     };
+    // Its warning says it all.
+    let _ = offsite::copy_after(&context, report).await;
     report.finish();
     if let Err(error) = &result {
         report.outcome = "failed";

@@ -16,6 +16,7 @@ mod examine;
 mod finish;
 mod keep;
 mod migrate;
+mod offsite;
 mod prune;
 mod recover;
 mod report;
@@ -36,6 +37,7 @@ use crate::clock::{Deadline, Stopwatch};
 use crate::encryption::{Encryption, Keys};
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
+use crate::offsite::{Access, Offsite};
 use crate::retention::Policy;
 use crate::snapshot::Surroundings;
 use crate::sqlite::{Depth, Interrupt};
@@ -43,6 +45,9 @@ use crate::storage::{self, JobLock, PathKind};
 
 pub use backup::backup;
 pub use changed::changed_files;
+pub use offsite::{
+    At, Copies, Fetching, Shelf, Upload, fetch, open_shelf, prune_remote, upload, verify_remote,
+};
 pub use migrate::{migrate, migrate_with, repair, stamp};
 pub use prune::{Judged, Pruning, prune};
 pub use report::{Applied, BackupSummary, Phase, Report};
@@ -66,6 +71,8 @@ pub struct Settings {
     pub migrations: PathBuf,
     /// The folder below which the backups go.
     pub backups: PathBuf,
+    /// Of a fleet: the folders between the place of all backups and that of this database's.
+    pub group: PathBuf,
     /// The longest wait for any one lock.
     pub lock_timeout: Duration,
     /// Which backups stay.
@@ -84,6 +91,10 @@ pub struct Settings {
     pub create_if_missing: bool,
     /// When a migration may run, and for how long.
     pub times: Times,
+    /// Where copies of the backups go, if anywhere.
+    pub offsite: Option<Offsite>,
+    /// How a store is reached that a command names by its URL.
+    pub access: Access,
     /// Whether it is the command line that says which database. What is printed to be typed next has to say it as well: without it,
     /// the same command means another database.
     pub is_named: bool,
@@ -97,6 +108,14 @@ impl Settings {
             .compressing(self.compression)
             .encrypting(self.encryption.clone())
             .opening(self.keys.clone())
+    }
+
+    /// The folder of the database in a place off site: the same below it as that of its backups is below theirs.
+    #[must_use]
+    pub fn shelf_name(&self) -> String {
+        let folder = self.catalog().folder().file_name().map(PathBuf::from);
+        let name = self.group.join(folder.unwrap_or_default());
+        name.to_string_lossy().into_owned()
     }
 
     /// What a command must be followed by to mean this database.

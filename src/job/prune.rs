@@ -4,8 +4,8 @@ use serde::Serialize;
 use tracing::Instrument;
 
 use super::Context;
-use crate::catalog::{Backup, JobId};
-use crate::error::Result;
+use crate::catalog::{Backup, JobId, Label};
+use crate::error::{Problem, Result};
 use crate::retention::{Cause, Reason, Verdict};
 
 /// What pruning did, or would do.
@@ -25,6 +25,8 @@ pub struct Pruning {
     pub kept: Vec<Judged>,
     /// Archives that cannot be read: they stay, too.
     pub unusable: Vec<String>,
+    /// Ids of those that would go, if a lock of the store off site did not keep them; in its words.
+    pub locked: Vec<Problem>,
 }
 
 /// One backup.
@@ -87,10 +89,7 @@ async fn go(context: &Context<'_>, dry_run: bool, report: &mut Pruning) -> Resul
 
 impl Judged {
     fn of(backup: Backup, verdict: Verdict) -> Self {
-        let (stays, goes) = match verdict {
-            Verdict::Stays(reasons) => (reasons, None),
-            Verdict::Goes(cause) => (Vec::new(), Some(cause)),
-        };
+        let (stays, goes) = parts(verdict);
         Self {
             id: backup.manifest.id,
             path: backup.path.display().to_string(),
@@ -99,5 +98,25 @@ impl Judged {
             stays,
             goes,
         }
+    }
+
+    /// Of a copy off site, at this URL.
+    pub(super) fn of_label(label: &Label, path: String, verdict: Verdict) -> Self {
+        let (stays, goes) = parts(verdict);
+        Self {
+            id: label.manifest.id.clone(),
+            path,
+            archive_bytes: label.archive_bytes,
+            created_at: label.manifest.created_at.clone(),
+            stays,
+            goes,
+        }
+    }
+}
+
+fn parts(verdict: Verdict) -> (Vec<Reason>, Option<Cause>) {
+    match verdict {
+        Verdict::Stays(reasons) => (reasons, None),
+        Verdict::Goes(cause) => (Vec::new(), Some(cause)),
     }
 }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::clock::Clock;
+use super::offsite::Copies;
 use crate::catalog::{Backup, JobId};
 use crate::enums::Normalised;
 use crate::error::{Problem, Result};
@@ -38,6 +39,8 @@ pub struct Report {
     pub warnings: Vec<Problem>,
     /// The backup that was made, or that already held this state.
     pub backup: Option<BackupSummary>,
+    /// What became of the copies off site; null where there is no place for them, or nothing was to be copied.
+    pub offsite: Option<Copies>,
     /// Of a restore: the id of the backup that is put back.
     pub restored: Option<String>,
     /// After a failure or a restore: that the database equals the snapshot.

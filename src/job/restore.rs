@@ -8,6 +8,7 @@ use super::Context;
 use super::backup::revision;
 use super::examine;
 use super::keep::{self, Keeping};
+use super::offsite;
 use super::recover;
 use super::report::Report;
 use super::times;
@@ -55,6 +56,11 @@ pub async fn restore(context: Context<'_>, backup: &Backup, report: &mut Report)
         .instrument(span)
         .await
         .map_err(|error| times::explain(&context, report, error));
+    let copying = report.span();
+    // Its warning says it all: a restore is the way out, and must not depend on a network.
+    let _ = offsite::copy_after(&context, report)
+        .instrument(copying)
+        .await;
     report.finish();
     report.outcome = if result.is_ok() { "restored" } else { "failed" };
     result

@@ -22,6 +22,19 @@ pub enum Chosen {
     One(Wanted),
 }
 
+impl Checked {
+    /// Of a label off site that cannot be used.
+    pub(super) fn unreadable(place: &str, error: &Error) -> Self {
+        Self {
+            id: None,
+            path: place.to_owned(),
+            check: None,
+            finding: Some(error.to_string()),
+            ms: 0,
+        }
+    }
+}
+
 /// What a verification did. Filled in as it goes, so that it tells of one that was interrupted, too.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Verification {
@@ -98,6 +111,11 @@ async fn go(context: &Context<'_>, chosen: &Chosen, report: &mut Verification) -
             }
         }
     }
+    conclude(report, locked)
+}
+
+/// What is to be said in the end.
+pub(super) fn conclude(report: &mut Verification, locked: Option<Error>) -> Result<()> {
     remark_on_digests(report);
     let problems: Vec<Problem> = report
         .checked
@@ -152,20 +170,7 @@ async fn check(
     context.interrupt.check()?;
     context.monitor.step(&backup.manifest.id);
     let watch = Stopwatch::start();
-    let mut how = context.settings.verify.pragma();
-    let finding = match unpack_and_examine(context, catalog, &report.job, backup).await {
-        Ok(damage) => {
-            report.warnings.extend(damage);
-            None
-        }
-        Err(Error::KeyNeeded { tried: false, .. }) if backup.label.is_some() => {
-            how = DIGEST;
-            match catalog.verify_sealed(backup) {
-                Ok(()) => None,
-                Err(Error::BackupUnusable { reason, .. }) => Some(reason),
-                Err(other) => return Err(other),
-            }
-        }
+    let (how, finding) = match look_into(context, catalog, backup, report).await {
         // A job prunes without waiting for a verification.
         Err(_) if storage::is_absent(&backup.path) => {
             let message = "was removed while backups were verified";
@@ -174,8 +179,7 @@ async fn check(
                 .push(Problem::new(&backup.manifest.id, message));
             return Ok(());
         }
-        Err(Error::BackupUnusable { reason, .. }) => Some(reason),
-        Err(other) => return Err(other),
+        looked => looked?,
     };
     let verified = Verified::now(backup, how, finding.clone());
     catalog.mark_verified(backup, &verified)?;
@@ -187,6 +191,33 @@ async fn check(
         ms: watch.elapsed_ms(),
     });
     Ok(())
+}
+
+/// How it was checked, and what makes it unusable.
+pub(super) async fn look_into(
+    context: &Context<'_>,
+    catalog: &Catalog,
+    backup: &Backup,
+    report: &mut Verification,
+) -> Result<(&'static str, Option<String>)> {
+    let how = context.settings.verify.pragma();
+    match unpack_and_examine(context, catalog, &report.job, backup).await {
+        Ok(damage) => {
+            report.warnings.extend(damage);
+            Ok((how, None))
+        }
+        Err(Error::KeyNeeded { tried: false, .. }) if backup.label.is_some() => {
+            match catalog.verify_sealed(backup) {
+                Ok(()) => Ok((DIGEST, None)),
+                Err(Error::BackupUnusable { reason, .. }) => Ok((DIGEST, Some(reason))),
+                Err(other) => Err(other),
+            }
+        }
+        Err(Error::BackupUnusable { reason, .. }) if !storage::is_absent(&backup.path) => {
+            Ok((how, Some(reason)))
+        }
+        Err(other) => Err(other),
+    }
 }
 
 /// That nobody takes the one for the other.

@@ -3,8 +3,9 @@
 use super::Context;
 use super::early::Early;
 use super::keep::Keeping;
+use super::offsite::protect;
 use super::run::{Before, Run};
-use crate::catalog::{Catalog, JobKind, JobRecord, Purpose, discard_database};
+use crate::catalog::{Catalog, JobId, JobKind, JobRecord, Purpose, discard_database};
 use crate::error::{Error, Result};
 use crate::fault::{self, Point};
 use crate::history;
@@ -26,6 +27,8 @@ pub(super) struct Changed {
 
 /// A job that holds its lock and knows its plan.
 pub(super) struct Work<'w> {
+    /// The name of its snapshot.
+    pub(super) job: JobId,
     pub(super) plan: &'w Plan<'w>,
     pub(super) from: &'w str,
     pub(super) before: Before,
@@ -52,6 +55,13 @@ impl Work<'_> {
             (snapshot, reader, None)
         };
         let version = data_version(&mut reader).await?;
+        let keeping = match self.protected(run, &snapshot, keeping).await {
+            Ok(keeping) => keeping,
+            Err(error) => {
+                run.report.note("close", reader.close().await);
+                return Err(error);
+            }
+        };
         let (record, keeping) = self.open_record(&snapshot, JobKind::Transactional, keeping)?;
         let result = self.in_transaction(run, live, &snapshot).await;
         let failure = match result {
@@ -138,7 +148,8 @@ impl Work<'_> {
         run.phase("snapshot");
         let examine = Examine::Copy(context.settings.verify);
         let snapshot = self.snapshot(run, live, examine).await?;
-        let (record, keeping) = self.open_record(&snapshot, JobKind::NonTransactional, None)?;
+        let keeping = self.protected(run, &snapshot, None).await?;
+        let (record, keeping) = self.open_record(&snapshot, JobKind::NonTransactional, keeping)?;
         let result = self.outside_transaction(run, live, &snapshot).await;
         let failure = match result {
             Ok(()) => None,
@@ -243,7 +254,7 @@ impl Work<'_> {
         let request = snapshot::Request {
             catalog: self.catalog,
             database: context.database(),
-            job: &run.report.job,
+            job: &self.job,
             purpose: Purpose::Migration,
             facts: self.facts,
             from: self.from.to_owned(),
@@ -254,19 +265,32 @@ impl Work<'_> {
         snapshot::take(source, request, context.surroundings()).await
     }
 
+    /// The archive in the making, and the copy off site first where one is required. Writers wait for it.
+    async fn protected(
+        &self,
+        run: &mut Run<'_>,
+        snapshot: &Snapshot,
+        keeping: Option<Keeping>,
+    ) -> Result<Keeping> {
+        let keeping = protect(run, self.catalog, snapshot, keeping).await;
+        if keeping.is_err() {
+            run.report.note("snapshot", discard_database(&snapshot.path()));
+        }
+        keeping
+    }
+
     /// From here on the database may change: the record is durable. The archive is made beside.
     fn open_record(
         &self,
         snapshot: &Snapshot,
         kind: JobKind,
-        keeping: Option<Keeping>,
+        keeping: Keeping,
     ) -> Result<(JobRecord, Keeping)> {
         let record = self
             .catalog
             .new_record(&snapshot.slot, kind, &snapshot.manifest);
         record.write(&snapshot.slot.record())?;
         fault::reach(Point::RecordWritten);
-        let keeping = keeping.unwrap_or_else(|| Keeping::start(self.catalog, snapshot));
         Ok((record, keeping.allow()))
     }
 }

@@ -77,6 +77,15 @@ impl Interrupt {
         part
     }
 
+    /// For what follows a job: only a signal ends it, also where the job itself was shielded.
+    #[must_use]
+    pub fn for_signals_alone(&self) -> Self {
+        Self {
+            signal: Arc::clone(&self.signal),
+            ..Self::default()
+        }
+    }
+
     /// Asks for a stop because of this signal.
     pub fn raise(&self, signal: i32) {
         self.signal.store(signal, Ordering::SeqCst);

@@ -94,6 +94,31 @@ impl JobLock {
     }
 }
 
+/// A lock that many may hold at once, and nobody while it is [free](Self::is_free).
+#[derive(Debug)]
+pub struct SharedLock {
+    _file: File,
+}
+
+impl SharedLock {
+    /// Holds it with others. Nobody keeps it from others for longer than a look.
+    pub fn hold(folder: &Path, name: &str) -> Result<Self> {
+        let path = folder.join(name);
+        let file = open(&path)?;
+        file.lock_shared().map_err(Error::io("lock", &path))?;
+        Ok(Self { _file: file })
+    }
+
+    /// Whether nobody holds it.
+    pub fn is_free(folder: &Path, name: &str) -> Result<bool> {
+        let path = folder.join(name);
+        if !path.exists() {
+            return Ok(true);
+        }
+        try_lock(&open(&path)?, &path)
+    }
+}
+
 fn holder_of(path: &Path) -> Result<Option<String>> {
     if !path.exists() {
         return Ok(None);

@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::fault::{self, Point};
 
 pub use holders::holders_of;
-pub use lock::JobLock;
+pub use lock::{JobLock, SharedLock};
 pub use room::{
     bytes_below, free_bytes, require_free, require_readable, require_writable, same_file_system,
 };

@@ -1,0 +1,176 @@
+//! Copies of the backups somewhere else.
+//!
+//! A job that made a backup gives up its locks first: a slow network keeps no other job waiting. Then every backup of the
+//! database goes that is not there yet, the newest first, under a lock of its own. What fails is a warning; the next job makes
+//! up for it. Only where the copy is [required](required) does the migration wait for it.
+
+mod fetch;
+mod prune;
+mod required;
+mod shelf;
+mod upload;
+mod verify;
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::Context;
+use super::report::Report;
+use crate::catalog::{Catalog, OFFSITE_LOCK};
+use crate::clock::Deadline;
+use crate::error::{Error, Problem, Result};
+use crate::offsite::{Offsite, Patience, Remote};
+use crate::sqlite::Interrupt;
+use crate::storage::JobLock;
+
+pub use fetch::{Fetching, fetch};
+pub use prune::prune_remote;
+pub use shelf::{At, Shelf, open_shelf};
+pub use upload::{Upload, upload};
+pub use verify::verify_remote;
+
+pub(super) use required::protect;
+
+/// To look at what is there, a store has so long.
+const LONGEST_LOOK: Duration = Duration::from_mins(2);
+/// What is fetched may be large, and the network slow: a connection that stands still ends by itself.
+const LONGEST_FETCH: Duration = Duration::from_hours(24 * 7);
+
+/// What became of the copies.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Copies {
+    /// The folder of the database there, as a URL.
+    pub place: String,
+    /// Ids of the backups that are there since this job.
+    pub uploaded: Vec<String>,
+    /// Ids of those that it removed there.
+    pub removed: Vec<String>,
+    /// How many backups are not there yet; null where that could not be seen.
+    pub pending: Option<usize>,
+    /// Why not.
+    pub error: Option<String>,
+}
+
+impl Context<'_> {
+    fn offsite(&self) -> Option<&Offsite> {
+        self.settings.offsite.as_ref()
+    }
+
+    /// The folder of the database in a store.
+    fn remote(&self, offsite: &Offsite) -> Result<Remote> {
+        Ok(Remote::open(&offsite.place)?.folder(&self.settings.shelf_name()))
+    }
+}
+
+/// Where the copies of this database lie, without asking.
+pub(super) fn place_of(context: &Context<'_>, offsite: &Offsite) -> Result<String> {
+    Ok(context.remote(offsite)?.place().to_string())
+}
+
+fn patience(limit: Duration, interrupt: &Interrupt) -> Patience<'_> {
+    Patience {
+        deadline: Deadline::after(limit),
+        interrupt,
+    }
+}
+
+/// After a job: what it has made, and what earlier ones could not copy. Its outcome stands, whatever comes of this.
+/// Of what comes back only `backup` makes use: where a copy is required, one that could not be made is its failure.
+pub(super) async fn copy_after(context: &Context<'_>, report: &mut Report) -> Result<()> {
+    let Some(offsite) = context.offsite() else {
+        return Ok(());
+    };
+    let has_made = report.backup.is_some() || !report.recovered.is_empty();
+    if !has_made || context.interrupt.signal().is_some() {
+        return Ok(());
+    }
+    report.begin(context.monitor, "off site");
+    let mut copies = report.offsite.take().unwrap_or_default();
+    let done = copy(context, offsite, &mut copies).await;
+    if let Err(error) = &done {
+        copies.error = Some(error.to_string());
+        warn(context, report, error);
+    }
+    if let Ok(left) = context.catalog().not_copied(&copies.place) {
+        copies.pending = Some(left.len());
+    }
+    report.offsite = Some(copies);
+    if offsite.required { done } else { Ok(()) }
+}
+
+fn warn(context: &Context<'_>, report: &mut Report, error: &Error) {
+    let message = format!(
+        "{error}; the backups are here, and the next job makes up for it. {}",
+        error.hint()
+    );
+    context.monitor.notice(&format!("off site: {message}"));
+    report.warnings.push(Problem::new("off site", message));
+}
+
+async fn copy(context: &Context<'_>, offsite: &Offsite, copies: &mut Copies) -> Result<()> {
+    let interrupt = context.interrupt.for_signals_alone();
+    let patience = patience(offsite.timeout, &interrupt);
+    let remote = context.remote(offsite)?;
+    copies.place = remote.place().to_string();
+    let catalog = context.catalog();
+    let before = copies.uploaded.len();
+    let sent = send_in_turn(context, &remote, &patience, copies).await;
+    if copies.uploaded.len() > before {
+        prune::after_upload(context, &catalog, &remote, &patience, copies).await?;
+    }
+    sent
+}
+
+/// Until nothing is left. Another job that uploads takes along what this one has made: it looks once more when it has given up
+/// the lock.
+async fn send_in_turn(
+    context: &Context<'_>,
+    remote: &Remote,
+    patience: &Patience<'_>,
+    copies: &mut Copies,
+) -> Result<()> {
+    let catalog = context.catalog();
+    loop {
+        let Some(lock) = try_lock(catalog.folder()).await? else {
+            return Ok(());
+        };
+        let before = copies.uploaded.len();
+        let sent = send_all(context, &catalog, remote, patience, copies).await;
+        drop(lock);
+        sent?;
+        let is_stuck = copies.uploaded.len() == before;
+        if is_stuck || catalog.not_copied(&copies.place)?.is_empty() {
+            return Ok(());
+        }
+    }
+}
+
+async fn try_lock(folder: &Path) -> Result<Option<JobLock>> {
+    let at_once = Deadline::after(Duration::ZERO);
+    match JobLock::acquire_named(folder, OFFSITE_LOCK, at_once, |_| Ok(())).await {
+        Err(Error::JobRunning { .. }) => Ok(None),
+        lock => lock.map(Some),
+    }
+}
+
+/// The newest first. One that is damaged keeps back none of the others.
+async fn send_all(
+    context: &Context<'_>,
+    catalog: &Catalog,
+    remote: &Remote,
+    patience: &Patience<'_>,
+    copies: &mut Copies,
+) -> Result<()> {
+    let mut first = Ok(());
+    for backup in catalog.not_copied(&copies.place)?.iter().rev() {
+        context.monitor.step(&backup.manifest.id);
+        match upload::send(context, catalog, remote, patience, backup).await {
+            Ok(()) => copies.uploaded.push(backup.manifest.id.clone()),
+            Err(error) if error.exit_code() == 7 => first = first.and(Err(error)),
+            Err(error) => return Err(error),
+        }
+    }
+    first
+}
