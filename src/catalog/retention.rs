@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::names::{
-    COPIED, DAMAGED_DRAFT, DOWNLOAD, DRAFTS, LABEL, LABEL_DRAFT, RECORD, RECORD_DRAFT, SCRATCH, SNAPSHOT, UNPACKED,
-    VERIFIED, stem_of,
+    COPIED, DAMAGED_DRAFT, DOWNLOAD, DRAFTS, LABEL, LABEL_DRAFT, RECORD, RECORD_DRAFT, SCRATCH,
+    SNAPSHOT, UNPACKED, VERIFIED, stem_of,
 };
 use super::{Backup, Catalog, JobRecord, discard_database};
 use crate::clock::Stamp;

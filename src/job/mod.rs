@@ -45,10 +45,10 @@ use crate::storage::{self, JobLock, PathKind};
 
 pub use backup::backup;
 pub use changed::changed_files;
+pub use migrate::{migrate, migrate_with, repair, stamp};
 pub use offsite::{
     At, Copies, Fetching, Shelf, Upload, fetch, open_shelf, prune_remote, upload, verify_remote,
 };
-pub use migrate::{migrate, migrate_with, repair, stamp};
 pub use prune::{Judged, Pruning, prune};
 pub use report::{Applied, BackupSummary, Phase, Report};
 pub use restore::{gather, restore};

@@ -274,7 +274,8 @@ impl Work<'_> {
     ) -> Result<Keeping> {
         let keeping = protect(run, self.catalog, snapshot, keeping).await;
         if keeping.is_err() {
-            run.report.note("snapshot", discard_database(&snapshot.path()));
+            run.report
+                .note("snapshot", discard_database(&snapshot.path()));
         }
         keeping
     }

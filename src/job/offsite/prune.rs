@@ -4,8 +4,8 @@ use std::path::Path;
 
 use tracing::Instrument;
 
-use super::super::prune::{Judged, Pruning};
 use super::super::Context;
+use super::super::prune::{Judged, Pruning};
 use super::{Copies, LONGEST_LOOK, Shelf, patience};
 use crate::catalog::{Catalog, Label, Verified};
 use crate::clock::Stamp;
@@ -138,7 +138,9 @@ fn judge<'l>(
 /// Ids of what an unfinished job may want: its own, and the earlier one that holds the same.
 fn needed(catalog: &Catalog) -> Result<Vec<String>> {
     let records = catalog.legible_records()?;
-    let open = records.into_iter().filter(|record| record.outcome.is_none());
+    let open = records
+        .into_iter()
+        .filter(|record| record.outcome.is_none());
     Ok(open
         .flat_map(|record| [Some(record.id), record.same_as])
         .flatten()

@@ -87,7 +87,11 @@ impl Shelf {
 
     fn database<'a>(&self, context: &'a Context<'_>) -> Option<&'a Path> {
         let own = context.database();
-        let mut sources = self.listing.labels.iter().map(|label| &label.manifest.source);
+        let mut sources = self
+            .listing
+            .labels
+            .iter()
+            .map(|label| &label.manifest.source);
         let first = sources.next();
         let is_one = sources.all(|source| Some(source) == first);
         let is_own = first.is_some_and(|source| Path::new(source) == own);
@@ -95,7 +99,11 @@ impl Shelf {
     }
 
     fn damaged(&self, archive: &str) -> Error {
-        let found = self.listing.unusable.iter().find(|error| name_of(error) == archive);
+        let found = self
+            .listing
+            .unusable
+            .iter()
+            .find(|error| name_of(error) == archive);
         Error::BackupUnusable {
             backup: format!("{}/{archive}", self.place()).into(),
             reason: found.map_or_else(String::new, ToString::to_string),

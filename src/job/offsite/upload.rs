@@ -3,8 +3,8 @@
 use serde::Serialize;
 use tracing::Instrument;
 
-use super::super::verify::Chosen;
 use super::super::Context;
+use super::super::verify::Chosen;
 use super::{patience, prune};
 use crate::catalog::{Backup, Catalog, JobId};
 use crate::error::{Error, Result};
@@ -69,7 +69,9 @@ async fn send_each(
         context.monitor.step(&backup.manifest.id);
         let label = catalog.label_for(backup)?;
         let monitor = context.monitor;
-        let sent = remote.upload(&backup.path, &label, patience, monitor).await?;
+        let sent = remote
+            .upload(&backup.path, &label, patience, monitor)
+            .await?;
         catalog.mark_copied(backup, &report.place)?;
         let list = match sent {
             Uploaded::New => &mut report.uploaded,

@@ -41,7 +41,9 @@ async fn go(
         Chosen::One(wanted) => vec![shelf.choose(context, wanted)?],
         Chosen::All => {
             for error in &shelf.listing.unusable {
-                report.checked.push(Checked::unreadable(&report.folder, error));
+                report
+                    .checked
+                    .push(Checked::unreadable(&report.folder, error));
             }
             shelf.listing.labels.iter().collect()
         }
@@ -104,7 +106,9 @@ fn note(
     let (backups, _) = catalog.backups()?;
     let is_it = |path: &std::path::Path| crate::storage::name_of(path) == label.archive;
     match (backups.iter().find(|backup| is_it(&backup.path)), finding) {
-        (Some(backup), None) if catalog.label_for(backup)?.archive_sha256 == label.archive_sha256 => {
+        (Some(backup), None)
+            if catalog.label_for(backup)?.archive_sha256 == label.archive_sha256 =>
+        {
             catalog.mark_verified(backup, &Verified::now(backup, how, None))
         }
         _ => Ok(()),
