@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
-use safestep::archive::{self, Compression, Contents, Wanted};
+use safestep::archive::{self, Compression, Contents, Wanted, Wrapping};
 use safestep::clock::Deadline;
+use safestep::encryption::{Encryption, Keys, Passphrase};
 use safestep::enums::EnumMap;
 use safestep::job::{self, Context, Goal, Report, Settings};
 use safestep::migration::Migrations;
@@ -114,33 +115,49 @@ fn archives(criterion: &mut Criterion, world: &World) {
     };
     let mut group = group(criterion, "archive");
     group.throughput(Throughput::Bytes(world.bytes));
-    group.bench_function("write", |bencher| {
-        bencher.iter(|| {
+    let passphrase = Passphrase::given("for the bench".into(), "the bench").expect("a passphrase");
+    let recipients = world.path("recipients.txt");
+    let recipient = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
+    fs::write(&recipients, recipient).expect("written");
+    let sealed = [
+        ("", None),
+        (
+            "_encrypted",
+            Some(Encryption::to_recipients(&recipients).expect("a recipient")),
+        ),
+        (
+            "_with_passphrase",
+            Some(Encryption::with_passphrase(passphrase)),
+        ),
+    ];
+    for (name, encryption) in &sealed {
+        let wrapping = Wrapping {
+            compression: Compression::default(),
+            encryption: encryption.as_ref(),
+        };
+        let write = || {
             if path.exists() {
                 fs::remove_file(&path).expect("removed");
             }
-            archive::write(
-                &path,
-                contents,
-                Compression::default(),
-                &world.interrupt,
-                &Silent,
-            )
-            .expect("an archive");
+            archive::write(&path, contents, wrapping, &world.interrupt, &Silent)
+                .expect("an archive")
+        };
+        group.bench_function(format!("write{name}"), |bencher| bencher.iter(write));
+        let keys = write();
+        group.bench_function(format!("read{name}"), |bencher| {
+            bencher.iter(|| {
+                let mut sink = io::sink();
+                let wanted = Wanted {
+                    name: "base.db",
+                    bytes: world.bytes,
+                    keys: &keys,
+                    interrupt: &world.interrupt,
+                    monitor: &Silent,
+                };
+                archive::extract(&path, &mut sink, wanted).expect("the database")
+            });
         });
-    });
-    group.bench_function("read", |bencher| {
-        bencher.iter(|| {
-            let mut sink = io::sink();
-            let wanted = Wanted {
-                name: "base.db",
-                bytes: world.bytes,
-                interrupt: &world.interrupt,
-                monitor: &Silent,
-            };
-            archive::extract(&path, &mut sink, wanted).expect("the database")
-        });
-    });
+    }
     group.bench_function("sha256", |bencher| {
         bencher.iter(|| archive::sha256_of(&database).expect("a digest"));
     });
@@ -265,6 +282,8 @@ fn nothing_to_do(criterion: &mut Criterion, world: &World) {
         verify: Depth::Quick,
         compression: Compression::default(),
         times: safestep::job::Times::default(),
+        encryption: None,
+        keys: Keys::default(),
         create_if_missing: false,
         offsite: None,
         access: safestep::offsite::Access::default(),

@@ -446,6 +446,15 @@ pub enum Backups {
         #[arg(long)]
         remote: bool,
     },
+    /// Copy backups off site by hand
+    Upload {
+        /// 'latest', an id, or the path of an archive
+        #[arg(default_value = "latest")]
+        backup: String,
+        /// All that are not there yet
+        #[arg(long)]
+        all: bool,
+    },
 }
 
 /// `safestep daemon`

@@ -226,7 +226,7 @@ fn the_kinds_live_in_one_folder() {
     sandbox.sql("CREATE TABLE more (n)");
     run(
         &sandbox,
-        &["backup", "--compression", "none", "--keep", "3"],
+        &["backup", "--compression", "none", "--keep-last", "3"],
     );
     let left = |suffix| files_ending(&sandbox.backups(), suffix);
     assert!(!left(".tar").iter().any(|path| text(path).contains(&ids[0])));
@@ -257,7 +257,7 @@ fn jobs_with_another_compression_than_the_last_know_its_archive() {
     assert_eq!(records(), 2);
     // Pruned with its record.
     sandbox.sql("CREATE TABLE more (n)");
-    run(&sandbox, &["backup", "--keep", "1"]);
+    run(&sandbox, &["backup", "--keep-last", "1"]);
     assert!(!Path::new(&first).exists());
     assert_eq!(records(), 0);
     assert_eq!(sandbox.archives().len(), 1);

@@ -279,7 +279,7 @@ fn backups_are_never_overwritten_even_many_in_one_second() {
 #[test]
 fn retention_keeps_the_newest() {
     let sandbox = Sandbox::at("003");
-    let paths = backups_of_new_content(&sandbox, 6, &["--keep", "3"]);
+    let paths = backups_of_new_content(&sandbox, 6, &["--keep-last", "3"]);
     assert_eq!(sandbox.archives(), paths[3..]);
 }
 
@@ -287,7 +287,7 @@ fn retention_keeps_the_newest() {
 fn retention_of_one_keeps_the_backup_that_was_just_made() {
     let sandbox = Sandbox::at("003");
     for _ in 0..4 {
-        let paths = backups_of_new_content(&sandbox, 1, &["--keep", "1"]);
+        let paths = backups_of_new_content(&sandbox, 1, &["--keep-last", "1"]);
         assert_eq!(sandbox.archives(), paths);
         sandbox.sql("DELETE FROM users");
     }
@@ -298,12 +298,12 @@ fn retention_keeps_ten_unless_told_otherwise_and_never_none() {
     let sandbox = Sandbox::at("003");
     let paths = backups_of_new_content(&sandbox, 12, &[]);
     assert_eq!(sandbox.archives(), paths[2..]);
-    for wrong in ["0", "-1", "many"] {
+    for wrong in ["0", "-2", "many"] {
         let run = sandbox
-            .run(&["backup", &format!("--keep={wrong}")])
+            .run(&["backup", &format!("--keep-last={wrong}")])
             .expect_code(2);
         assert!(
-            run.stderr.contains("--keep a number of 1 or more"),
+            run.stderr.contains("--keep-last: ") && run.stderr.contains("next: Give "),
             "{}",
             run.stderr
         );
@@ -315,7 +315,7 @@ fn retention_keeps_ten_unless_told_otherwise_and_never_none() {
 fn a_migration_prunes_too_and_keeps_its_own_backup() {
     let sandbox = Sandbox::at("003");
     backups_of_new_content(&sandbox, 3, &[]);
-    let (code, document) = sandbox.run_json(&["run", "--keep", "1"]);
+    let (code, document) = sandbox.run_json(&["run", "--keep-last", "1"]);
     assert_eq!(code, 0);
     let archives = sandbox.archives();
     assert_eq!(archives.len(), 1);
@@ -340,7 +340,7 @@ fn a_backup_settles_what_a_job_left_before_it_prunes() {
     sandbox.run(&["backup"]).expect_code(0);
     let job: Value = serde_json::from_slice(&fs::read(&record).unwrap()).unwrap();
     assert_eq!(job["outcome"]["outcome"], "completed", "{job:#}");
-    backups_of_new_content(&sandbox, 3, &["--keep", "1"]);
+    backups_of_new_content(&sandbox, 3, &["--keep-last", "1"]);
     assert!(!record.exists() && !archive.exists(), "it is settled now");
 }
 
@@ -355,12 +355,12 @@ fn a_damaged_database_is_not_backed_up_and_pushes_no_good_backup_out() {
     bytes[size - 8192..size - 4096].fill(0xA5);
     fs::write(sandbox.database(), bytes).unwrap();
     for _ in 0..3 {
-        let run = sandbox.run(&["backup", "--keep", "1"]).expect_code(4);
+        let run = sandbox.run(&["backup", "--keep-last", "1"]).expect_code(4);
         assert!(run.stderr.contains("is damaged"), "{}", run.stderr);
     }
     assert_eq!(sandbox.archives(), good);
     sandbox
-        .run(&["restore", "latest", "--yes", "--keep", "1"])
+        .run(&["restore", "latest", "--yes", "--keep-last", "1"])
         .expect_code(0);
     assert_eq!(sandbox.query("PRAGMA integrity_check"), ["ok"]);
     assert!(
@@ -415,7 +415,7 @@ fn two_databases_of_one_name_do_not_prune_or_restore_each_other() {
         .expect_code(0);
     for _ in 0..3 {
         sandbox
-            .run(&["backup", "-d", "other/fastflow.db", "--keep", "1"])
+            .run(&["backup", "-d", "other/fastflow.db", "--keep-last", "1"])
             .expect_code(0);
         support::query(&sandbox.path("other/fastflow.db"), "DELETE FROM users");
     }
@@ -518,7 +518,7 @@ fn a_damaged_archive_is_listed_as_unusable_and_does_not_break_the_list() {
     let human = sandbox.run(&["backups", "list"]).expect_code(0).stdout;
     assert_eq!(human.matches("UNUSABLE").count(), 3, "{human}");
     // Pruning leaves them to a person.
-    backups_of_new_content(&sandbox, 2, &["--keep", "1"]);
+    backups_of_new_content(&sandbox, 2, &["--keep-last", "1"]);
     assert_eq!(sandbox.archives().len(), 4);
 }
 

@@ -267,8 +267,8 @@ fn a_wrong_configuration_is_exit_code_2_and_names_the_file() {
     let sandbox = Sandbox::at("003");
     for (settings, part) in [
         ("databse = 'x'", "databse"),
-        ("keep = 'many'", "keep"),
-        ("keep = 0", "0 backups"),
+        ("keep_last = 'many'", "keep_last"),
+        ("keep_last = 0", "0 backups"),
         ("[", "safestep.toml"),
         ("lock_timeout = 'soon'", "soon"),
     ] {

@@ -582,7 +582,9 @@ fn pruning_never_takes_away_what_a_job_cut_short_needs_for_its_recovery() {
         fs::remove_file(it.sandbox.migrations().join(file)).unwrap();
     }
     for _ in 0..2 {
-        it.sandbox.run(&["backup", "--keep", "1"]).expect_code(0);
+        it.sandbox
+            .run(&["backup", "--keep-last", "1"])
+            .expect_code(0);
     }
     it.sandbox.run(&["run"]).expect_code(0);
     assert!(it.state() == old, "the half-done migration stayed");

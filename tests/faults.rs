@@ -69,6 +69,11 @@ scenarios! {
     backup_in_wal_mode => scenarios::backup(Wal);
     creation => scenarios::creation();
     creation_in_steps => scenarios::creation_in_steps();
+    upgrade_with_encrypted_backups => scenarios::encrypted(Delete);
+    upgrade_with_encrypted_backups_in_wal_mode => scenarios::encrypted(Wal);
+    upgrade_with_many_encrypted_backups => scenarios::encrypted_pruning();
+    steps_with_encrypted_backups => scenarios::encrypted_steps();
+    restore_of_an_encrypted_backup => scenarios::encrypted_restore();
     stamp => scenarios::stamp();
     repair => scenarios::repair();
 }

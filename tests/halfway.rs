@@ -53,6 +53,17 @@ fn a_backup_is_never_of_a_state_halfway() {
 }
 
 #[test]
+fn it_is_put_right_however_low_the_ceiling_of_the_backups_is() {
+    let (sandbox, before) = killed_halfway();
+    withdraw_the_migration(&sandbox);
+    let (code, document) = sandbox.run_json(&["run", "--max-total", "1"]);
+    assert_eq!(code, 0, "{document:#}");
+    let warnings = document["warnings"].to_string();
+    assert!(warnings.contains("restored all the same"), "{warnings}");
+    assert!(sandbox.content() == before);
+}
+
+#[test]
 fn a_run_that_cannot_put_it_right_yet_says_that_the_database_is_halfway() {
     let (sandbox, before) = killed_halfway();
     withdraw_the_migration(&sandbox);

@@ -276,9 +276,16 @@ fn a_locked_database_ends_the_job_with_75_and_the_next_try_succeeds() {
 #[test]
 fn a_wrong_setting_ends_the_job_with_2_and_names_the_variable() {
     let mut cluster = Cluster::new("setting", Sandbox::at("003"));
-    let ended = cluster.play(&with_setting(&variant("job"), "SAFESTEP_KEEP", "many"), &[]);
+    let ended = cluster.play(
+        &with_setting(&variant("job"), "SAFESTEP_KEEP_LAST", "many"),
+        &[],
+    );
     assert_eq!(ended.code, 2, "{}", ended.log);
-    assert!(ended.message.contains("SAFESTEP_KEEP"), "{}", ended.log);
+    assert!(
+        ended.message.contains("SAFESTEP_KEEP_LAST"),
+        "{}",
+        ended.log
+    );
     assert_eq!(cluster.sandbox.current(), "003");
 }
 

@@ -138,7 +138,7 @@ fn a_job_that_could_not_get_the_lock_and_a_configuration_that_is_wrong_are_in_th
         metric(&sandbox, "safestep_last_run_exit_code", ""),
         Some(75.0)
     );
-    run(&sandbox, &["run", "--keep", "0"]).expect_code(2);
+    run(&sandbox, &["run", "--keep-last", "0"]).expect_code(2);
     assert_eq!(
         metric(&sandbox, "safestep_last_run_exit_code", ""),
         Some(2.0)
@@ -148,7 +148,7 @@ fn a_job_that_could_not_get_the_lock_and_a_configuration_that_is_wrong_are_in_th
     // A command that only looks is no job.
     let before = fs::read(sandbox.path("safestep.prom")).unwrap();
     run(&sandbox, &["current"]).expect_code(0);
-    run(&sandbox, &["current", "--keep", "0"]).expect_code(2);
+    run(&sandbox, &["current", "--keep-last", "0"]).expect_code(2);
     assert_eq!(fs::read(sandbox.path("safestep.prom")).unwrap(), before);
 }
 

@@ -337,7 +337,7 @@ fn making_a_database_survives_a_power_cut() {
 
 #[test]
 fn archiving_and_pruning_survive_a_power_cut() {
-    const KEEP_ONE: &[&str] = &["run", "--keep", "1"];
+    const KEEP_ONE: &[&str] = &["run", "--keep-last", "1"];
     let drill = Drill::at("003", Mode::Delete, ROWS);
     for id in 0..3 {
         drill.sandbox.sql(&format!(

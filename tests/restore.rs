@@ -406,7 +406,7 @@ fn a_restore_with_keep_1_does_not_prune_the_backup_that_it_restored() {
     ] {
         sandbox.sql("DELETE FROM users");
         sandbox
-            .run(&["restore", named, "--yes", "--keep", "1"])
+            .run(&["restore", named, "--yes", "--keep-last", "1"])
             .expect_code(0);
         assert!(archive.exists(), "{named}");
         assert_eq!(sandbox.query(NAMES), ["ann,bob"]);

@@ -254,3 +254,25 @@ fn time_that_is_up_and_a_signal_end_an_upload_and_leave_nothing_half_done() {
     assert!(matches!(error, Error::Interrupted { signal: 15 }));
     assert!(!world.away(&world.label.archive).exists());
 }
+
+#[test]
+fn what_a_killed_upload_has_left_is_cleared_and_others_are_left_alone() {
+    let world = World::new();
+    world.upload().expect("uploaded");
+    let own = world.away(&format!("{}.upload", world.label.archive));
+    let other = world.away("other.tar.gz.upload");
+    for path in [&own, &other] {
+        fs::write(path, b"half").expect("written");
+    }
+    let clear = || {
+        let archives = [world.label.archive.clone()];
+        block_on(world.remote().clear_abandoned(&archives, &world.patience())).expect("cleared")
+    };
+    assert_eq!(clear(), 1);
+    assert!(!own.exists() && other.exists());
+    let long_ago = std::time::SystemTime::UNIX_EPOCH + Duration::from_hours(1);
+    let file = fs::File::options().write(true).open(&other).expect("opens");
+    file.set_modified(long_ago).expect("set");
+    assert_eq!(clear(), 1);
+    assert_eq!(fs::read_dir(world.away("")).unwrap().count(), 2);
+}

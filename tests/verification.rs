@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 use support::{Sandbox, files_ending, run, send};
 
 /// Backups of ever new content, the oldest first.
@@ -212,24 +212,32 @@ fn a_dry_run_tells_what_pruning_does_and_why_the_rest_stays() {
     let sandbox = Sandbox::at("003");
     let archives = backups(&sandbox, 4);
     run(&sandbox, &["backups", "verify", "--all"]);
-    let dry = run(&sandbox, &["backups", "prune", "--dry-run", "--keep", "3"]);
+    let dry = run(
+        &sandbox,
+        &["backups", "prune", "--dry-run", "--keep-last", "3"],
+    );
     assert_eq!(dry["outcome"], "would_prune");
     assert_eq!(sandbox.archives(), archives);
-    let pruned = run(&sandbox, &["backups", "prune", "--keep", "3"]);
+    let pruned = run(&sandbox, &["backups", "prune", "--keep-last", "3"]);
     assert_eq!(pruned["outcome"], "pruned");
     assert_eq!(pruned["removed"], dry["removed"]);
     assert_eq!(pruned["removed"][0]["id"], id_of(&archives[0]).as_str());
     assert_eq!(pruned["kept"], dry["kept"]);
-    let why = |one: &Value| one["stays"].as_str().unwrap().to_owned();
+    let why = |one: &Value| one["stays"].clone();
     let kept = pruned["kept"].as_array().unwrap();
     assert_eq!(
         kept.iter().map(why).collect::<Vec<_>>(),
-        ["newest", "newest", "newest"]
+        [
+            json!(["last snapshot"]),
+            json!(["last snapshot"]),
+            json!(["last snapshot", "newest good one"])
+        ]
     );
+    assert_eq!(pruned["removed"][0]["goes"], "no_rule");
     assert_eq!(sandbox.archives(), archives[1..]);
     let marks = files_ending(&sandbox.backups(), ".verified.json");
     assert_eq!(marks.len(), 3, "the mark goes with its archive");
-    let again = run(&sandbox, &["backups", "prune", "--keep", "3"]);
+    let again = run(&sandbox, &["backups", "prune", "--keep-last", "3"]);
     assert_eq!(again["outcome"], "nothing_to_do");
 }
 
@@ -242,11 +250,17 @@ fn what_a_restore_replaced_and_what_is_of_another_database_stays_for_a_reason_of
     fs::create_dir(sandbox.path("other")).unwrap();
     fs::copy(sandbox.database(), sandbox.path("other/fastflow.db")).unwrap();
     run(&sandbox, &["backup", "--database", "other/fastflow.db"]);
-    let pruned = run(&sandbox, &["backups", "prune", "--keep", "1"]);
+    let pruned = run(&sandbox, &["backups", "prune", "--keep-last", "1"]);
     let kept = pruned["kept"].as_array().unwrap();
-    let why: Vec<&str> = kept
+    let why: Vec<[&Value; 2]> = kept
         .iter()
-        .map(|one| one["stays"].as_str().unwrap())
+        .map(|one| [&one["purpose"], &one["stays"]])
         .collect();
-    assert_eq!(why, ["newest", "replaced", "another_database"]);
+    let newest = json!(["last snapshot", "newest good one"]);
+    let expected = [
+        [&json!("manual"), &newest],
+        [&json!("before_restore"), &newest],
+        [&json!("manual"), &json!(["of another database"])],
+    ];
+    assert_eq!(why, expected);
 }

@@ -75,10 +75,6 @@ pub fn is_encrypted(path: &Path) -> Result<bool> {
 pub(super) fn open(path: &Path, keys: &Keys) -> Result<Source> {
     let (head, mut file) = begin(path)?;
     let bytes = file.metadata().map_err(Error::io("look at", path))?.len();
-    if encryption::is_armored(&head) {
-        let words = "it is encrypted and written in letters: decrypt it with `age -d`, and use what comes out";
-        return Err(refuse(path, words));
-    }
     if !encryption::is_encrypted(&head) {
         let reader = Box::new(Cursor::new(head).chain(file));
         return Ok(Source {
@@ -113,5 +109,9 @@ fn begin(path: &Path) -> Result<(Vec<u8>, File)> {
         .take(HEAD_BYTES)
         .read_to_end(&mut head)
         .map_err(|error| refuse(path, format!("it is damaged: {error}")))?;
+    if encryption::is_armored(&head) {
+        let words = "it is encrypted and written in letters: decrypt it with `age -d`, and use what comes out";
+        return Err(refuse(path, words));
+    }
     Ok((head, file))
 }

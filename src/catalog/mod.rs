@@ -32,7 +32,7 @@ pub use copied::{Copied, OFFSITE_LOCK};
 pub use fetched::Fetched;
 pub use label::Label;
 pub use manifest::{FORMAT_VERSION, Manifest, Purpose};
-pub use names::{JobId, Slot};
+pub use names::{JobId, LABEL, Slot, label_name};
 pub use record::{JobKind, JobRecord, Outcome};
 pub use verified::{DIGEST, VERIFY_LOCK, Verified};
 
@@ -162,13 +162,14 @@ impl Catalog {
         JobRecord::new(slot.id.clone(), slot.stem.clone(), kind, manifest.clone())
     }
 
-    /// Whether no job on this folder was cut short: every record has an outcome, and no raw snapshot or draft is left.
+    /// Whether no job on this folder was cut short: every record has an outcome, and no raw snapshot, draft or label without its
+    /// archive is left.
     pub fn is_settled(&self) -> Result<bool> {
         let paths = storage::list(&self.folder)?;
         let is_leftover = |path: &PathBuf| {
             LEFTOVERS.iter().any(|suffix| has_suffix(path, suffix)) && is_ours(path)
         };
-        if paths.iter().any(is_leftover) {
+        if paths.iter().any(is_leftover) || !self.lone_labels()?.is_empty() {
             return Ok(false);
         }
         for path in paths.iter().filter(|path| has_suffix(path, RECORD)) {

@@ -19,7 +19,7 @@ pub(super) const DRAFTS: [&str; 6] = [
     ".tar.age.part",
 ];
 /// What an archive is, for whoever has no key.
-pub(super) const LABEL: &str = ".label.json";
+pub const LABEL: &str = ".label.json";
 /// What a label is called until it is durable.
 pub(super) const LABEL_DRAFT: &str = ".label.json.tmp";
 pub(super) const RECORD: &str = ".job.json";
@@ -157,6 +157,12 @@ impl Slot {
 pub(super) fn is_archive(path: &Path) -> bool {
     let name = storage::name_of(path);
     SUFFIXES.iter().any(|suffix| name.ends_with(suffix))
+}
+
+/// The name of the label of the archive that is called so.
+#[must_use]
+pub fn label_name(archive: &str) -> String {
+    format!("{}{LABEL}", stem_of(Path::new(archive)))
 }
 
 /// The name of an archive without what tells how it is compressed and encrypted.

@@ -1,6 +1,7 @@
 //! Looking into archives: what they say they are, and what is in them. An encrypted one is known by its label, which needs no
 //! key; when it is opened, it must be the one that its label was made for.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -166,21 +167,19 @@ impl Catalog {
         Ok(())
     }
 
-    /// Removes labels whose archive never got its name, or is pruned.
-    pub(super) fn sweep_labels(&self) -> Result<()> {
-        let archives: Vec<String> = storage::list(&self.folder)?
+    /// Labels whose archive never got its name, or is pruned.
+    pub(super) fn lone_labels(&self) -> Result<Vec<PathBuf>> {
+        let archives: BTreeSet<String> = storage::list(&self.folder)?
             .iter()
             .filter(|path| is_archive(path))
             .map(|path| stem_of(path))
             .collect();
-        for path in self.leftovers(LABEL)? {
-            let name = storage::name_of(&path);
-            let stem = name.strip_suffix(LABEL).unwrap_or(&name);
-            if !archives.iter().any(|archive| archive == stem) {
-                storage::remove(&path)?;
-            }
-        }
-        Ok(())
+        let mut labels = self.leftovers(LABEL)?;
+        labels.retain(|path| {
+            let name = storage::name_of(path);
+            !archives.contains(name.strip_suffix(LABEL).unwrap_or(&name))
+        });
+        Ok(labels)
     }
 }
 

@@ -30,7 +30,9 @@ impl Catalog {
         for path in self.leftovers(UNPACKED)? {
             discard_database(&path)?;
         }
-        self.sweep_labels()?;
+        for path in self.lone_labels()? {
+            storage::remove(&path)?;
+        }
         self.sweep_scratch()?;
         self.sweep_fetched()?;
         for path in self.with_suffix(DAMAGED_DRAFT)? {

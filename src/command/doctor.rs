@@ -1,5 +1,7 @@
 //! `doctor`: everything that an operator would look at, in one go, without changing anything.
 
+mod keys;
+
 use serde::Serialize;
 use serde_json::json;
 
@@ -88,6 +90,7 @@ pub(super) async fn doctor(context: Context<'_>) -> Outcome {
     look_at_locks(&context, &mut exam);
     look_at_disk(&context, &mut exam);
     look_at_jobs(&context, &mut exam);
+    keys::look(&context, &mut exam);
     let migrations = Migrations::read(&context.settings.migrations);
     let migrations = exam.take("migrations", migrations);
     let opened = open_as_it_is(&context).await;
@@ -230,6 +233,12 @@ async fn look_at_file(context: &Context<'_>, connection: &mut Connection, exam: 
         let room = snapshot::require_room(&catalog, &context.settings.database, &facts);
         if exam.take("disk", room).is_some() {
             exam.ok("disk", "a job has room for its copies and its journal");
+        }
+        let policy = &context.settings.retention;
+        let copies = snapshot::copies_bytes(facts.size_bytes());
+        let below = catalog.require_room(policy, copies);
+        if exam.take("max-total", below).is_some() && policy.max_total.is_some() {
+            exam.ok("max-total", "a job's copies fit below the ceiling");
         }
     }
     let findings = sqlite::check(connection, context.settings.verify).await;

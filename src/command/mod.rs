@@ -76,8 +76,7 @@ pub async fn dispatch(
         Command::Plan { revision, .. } => plan::plan(context, revision).await,
         Command::Restore { backup, which, .. } => match bounds(&context, config, which) {
             Ok(bounds) => {
-                let wanted = which::wanted(backup.as_deref(), bounds);
-                restore::restore(context, &wanted, global).await
+                restore::restore(context, backup.as_deref(), bounds, which.remote, global).await
             }
             Err(error) => (None, Err(error)),
         },
@@ -142,6 +141,7 @@ pub fn name(command: &Command) -> &'static str {
         Command::Backups(Backups::Show { .. }) => "backups show",
         Command::Backups(Backups::Verify { .. }) => "backups verify",
         Command::Backups(Backups::Prune { .. }) => "backups prune",
+        Command::Backups(Backups::Upload { .. }) => "backups upload",
         Command::Current { .. } => "current",
         Command::History { .. } => "history",
         Command::Heads { .. } => "heads",

@@ -65,6 +65,10 @@ fn surroundings(context: &Context<'_>, facts: &FileFacts) -> Result<Vec<Finding>
     if let Err(error) = snapshot::require_room(&catalog, &settings.database, facts) {
         findings.push(Finding::may(Problem::new("disk", error.to_string())));
     }
+    let copies = snapshot::copies_bytes(facts.size_bytes());
+    if let Err(error) = catalog.require_room(&settings.retention, copies) {
+        findings.push(Finding::may(Problem::new("backups", error.to_string())));
+    }
     Ok(findings)
 }
 

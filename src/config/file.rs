@@ -36,9 +36,12 @@ pub(super) struct File {
     pub(super) max_total: Option<String>,
     pub(super) verify: Option<String>,
     pub(super) compression: Option<String>,
-    pub(super) recipients_file: Option<PathBuf>,
-    pub(super) identity_file: Option<PathBuf>,
-    pub(super) passphrase_file: Option<PathBuf>,
+    #[serde(rename = "recipients_file")]
+    pub(super) recipients: Option<PathBuf>,
+    #[serde(rename = "identity_file")]
+    pub(super) identities: Option<PathBuf>,
+    #[serde(rename = "passphrase_file")]
+    pub(super) passphrase: Option<PathBuf>,
     pub(super) log_dir: Option<PathBuf>,
     pub(super) window: Option<String>,
     pub(super) timezone: Option<String>,
@@ -175,9 +178,9 @@ impl File {
             &mut file.migrations,
             &mut file.backups,
             &mut file.log_dir,
-            &mut file.recipients_file,
-            &mut file.identity_file,
-            &mut file.passphrase_file,
+            &mut file.recipients,
+            &mut file.identities,
+            &mut file.passphrase,
             &mut file.metrics,
         ] {
             *entry = entry.take().map(|path| folder.join(path));

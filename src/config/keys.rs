@@ -28,12 +28,12 @@ pub(super) fn keys(given: &Given, source: &Source<'_>) -> Result<(Option<Encrypt
     let recipients = source.path(
         given.recipients_file.as_deref(),
         "SAFESTEP_RECIPIENTS_FILE",
-        file.recipients_file.as_deref(),
+        file.recipients.as_deref(),
     );
     let identities = source.path(
         given.identity_file.as_deref(),
         "SAFESTEP_IDENTITY_FILE",
-        file.identity_file.as_deref(),
+        file.identities.as_deref(),
     );
     let passphrase = passphrase(given, source)?;
     let encryption = match (recipients, &passphrase) {
@@ -64,7 +64,7 @@ fn passphrase(given: &GivenKeys, source: &Source<'_>) -> Result<Option<Passphras
         (Some(path), None) => Passphrase::in_file(path.as_ref()).map(Some),
         (None, Some(text)) => Passphrase::given(text, PASSPHRASE).map(Some),
         (None, None) => {
-            let path = source.file.passphrase_file.as_deref();
+            let path = source.file.passphrase.as_deref();
             path.map(Passphrase::in_file).transpose()
         }
     }

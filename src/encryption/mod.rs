@@ -167,18 +167,18 @@ impl Keys {
         self.file.is_some() || self.own.is_some() || self.passphrase.is_some()
     }
 
-    /// The file of the identities.
-    #[must_use]
-    pub fn identity_file(&self) -> Option<&Path> {
-        self.file.as_deref()
+    /// The files that hold secrets.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        let passphrase = self.passphrase.as_ref().and_then(Passphrase::file);
+        self.file.as_deref().into_iter().chain(passphrase)
     }
 
-    /// How many identities there are.
+    /// Whether what opens backups can be read now.
     ///
     /// # Errors
-    /// [`Error::Usage`](crate::error::Error::Usage) where the file holds something else, or nothing.
-    pub fn count(&self) -> Result<usize> {
-        self.identities().map(|identities| identities.len())
+    /// [`Error::Usage`](crate::error::Error::Usage) where the file of identities holds something else, or nothing.
+    pub fn require_readable(&self) -> Result<()> {
+        self.identities().map(drop)
     }
 
     fn identities(&self) -> Result<Vec<x25519::Identity>> {

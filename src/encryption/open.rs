@@ -33,7 +33,7 @@ impl Keys {
         };
         let front = header::front(&mut from).map_err(|error| damaged(&error))?;
         let decryptor = Decryptor::new_buffered(Cursor::new(front).chain(from))
-            .map_err(|error| damaged(&error))?;
+            .map_err(|error| damaged(&words_of(&error)))?;
         let opened = if decryptor.is_scrypt() {
             let secret = self.secret();
             let secret = secret.ok_or_else(|| {
@@ -70,7 +70,7 @@ impl Keys {
                     "its passphrase takes 2^{required} KiB of memory, and at most 2^{WORK_FACTOR} are spent on one: decrypt it with `age -d`, and use what comes out"
                 ),
             }),
-            Err(error) => Err(damaged(&error)),
+            Err(error) => Err(damaged(&words_of(&error))),
         }
     }
 
@@ -79,6 +79,14 @@ impl Keys {
             Some(file) => format!("no identity in {}", file.display()),
             None => "no identity at hand".to_owned(),
         }
+    }
+}
+
+fn words_of(error: &DecryptError) -> String {
+    match error {
+        DecryptError::Io(error) => error.to_string(),
+        DecryptError::InvalidMac => "its age header was changed".into(),
+        _ => "its age header cannot be read".into(),
     }
 }
 

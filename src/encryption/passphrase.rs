@@ -1,6 +1,6 @@
 //! A passphrase, from a file or from the environment.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use age::secrecy::{ExposeSecret, SecretSlice, SecretString};
 
@@ -12,7 +12,10 @@ const HINT: &str = "Put the passphrase in one line, and nothing else.";
 
 /// A passphrase. Nothing prints it.
 #[derive(Debug, Clone)]
-pub struct Passphrase(SecretString);
+pub struct Passphrase {
+    secret: SecretString,
+    file: Option<PathBuf>,
+}
 
 impl Passphrase {
     /// The passphrase in a file. An end of line behind it does not count.
@@ -22,7 +25,11 @@ impl Passphrase {
     pub fn in_file(path: &Path) -> Result<Self> {
         let bytes = read(path, LIMIT_BYTES, "--passphrase-file", HINT)?;
         let whose = format!("the passphrase file {}", path.display());
-        Self::parse(bytes.expose_secret(), &whose)
+        let parsed = Self::parse(bytes.expose_secret(), &whose)?;
+        Ok(Self {
+            file: Some(path.to_path_buf()),
+            ..parsed
+        })
     }
 
     /// A passphrase as it stands in `whose`.
@@ -48,10 +55,17 @@ impl Passphrase {
         if text.contains(char::is_control) {
             return Err(wrong("holds more than one line, or control characters"));
         }
-        Ok(Self(SecretString::from(text)))
+        Ok(Self {
+            secret: SecretString::from(text),
+            file: None,
+        })
     }
 
     pub(super) fn secret(&self) -> SecretString {
-        self.0.clone()
+        self.secret.clone()
+    }
+
+    pub(super) fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
     }
 }

@@ -130,6 +130,15 @@ impl Error {
             Self::BackupsUnusable { .. } => "Take a new one now: `safestep backup`. Then look at the disk that the bad ones lie on; they are kept until \
                  they are pruned or you move them away."
                 .into(),
+            Self::NoSuchBackup { folder, .. } if folder.to_string_lossy().contains("://") => {
+                format!("`safestep backups list {}` shows what there is.", folder.display())
+            }
+            Self::NothingOffsite { folders, .. } if folders.is_empty() => {
+                "Check bucket and prefix; a backup is there once its label is (….label.json).".into()
+            }
+            Self::NothingOffsite { .. } => {
+                "Name one of these folders behind it in the URL, such as …/fastflow/latest.".into()
+            }
             Self::NoSuchBackup { .. } => "`safestep backups list` shows what there is.".into(),
             Self::Locked { holders, .. } => locked_hint(holders),
             Self::JobRunning { .. } => {

@@ -33,7 +33,8 @@ impl Error {
             Self::BackupUnusable { .. }
             | Self::BackupsUnusable { .. }
             | Self::RecordUnusable { .. }
-            | Self::NoSuchBackup { .. } => 7,
+            | Self::NoSuchBackup { .. }
+            | Self::NothingOffsite { .. } => 7,
             Self::Offsite(failure) => failure.cause.exit_code(),
             Self::Locked { .. }
             | Self::JobRunning { .. }
@@ -83,7 +84,7 @@ impl Error {
             Self::BackupsUnusable { .. } => "backups_unusable",
             Self::Offsite(failure) => failure.cause.code(),
             Self::RecordUnusable { .. } => "record_unusable",
-            Self::NoSuchBackup { .. } => "no_such_backup",
+            Self::NoSuchBackup { .. } | Self::NothingOffsite { .. } => "no_such_backup",
             Self::Locked { .. } => "locked",
             Self::JobRunning { .. } => "job_running",
             Self::DiskSpace { .. } => "disk_space",

@@ -148,6 +148,13 @@ impl fmt::Display for Error {
                     record.display()
                 )
             }
+            Self::NothingOffsite { place, folders } => {
+                write!(f, "there is no backup in {place}")?;
+                if !folders.is_empty() {
+                    write!(f, ", only folders")?;
+                }
+                lines(f, folders)
+            }
             Self::NoSuchBackup {
                 wanted,
                 folder,

@@ -201,6 +201,8 @@ pub enum Error {
         folder: PathBuf,
         candidates: Vec<String>,
     },
+    /// There is no backup off site, neither in the folder that was named nor in that of the database below it.
+    NothingOffsite { place: String, folders: Vec<String> },
     /// Another connection held the database past the deadline.
     Locked {
         path: PathBuf,

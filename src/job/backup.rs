@@ -105,6 +105,7 @@ async fn take(
     }
     report.begin(context.monitor, "inventory");
     let catalog = context.catalog();
+    context.make_room(&facts)?;
     snapshot::require_room_to_copy(&catalog, &facts)?;
     let revision = revision(context, live).await;
     report.from = Some(revision.clone());

@@ -173,6 +173,7 @@ async fn prepare(
     if !is_copied {
         let catalog = context.catalog();
         catalog.prepare()?;
+        context.make_room(&facts)?;
         snapshot::require_room(&catalog, context.database(), &facts)?;
     }
     let before = Before::take(live).await?;

@@ -127,6 +127,7 @@ async fn copy(run: &mut Run<'_>, reader: &mut Connection) -> Result<Option<(Copi
     let to = decision.plan(&migrations).to;
     let catalog = context.catalog();
     catalog.prepare()?;
+    context.make_room(&facts)?;
     snapshot::require_room(&catalog, context.database(), &facts)?;
     run.phase("snapshot");
     let request = snapshot::Request {

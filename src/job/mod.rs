@@ -21,6 +21,7 @@ mod prune;
 mod recover;
 mod report;
 mod restore;
+mod room;
 mod run;
 mod standing;
 mod task;
@@ -37,7 +38,7 @@ use crate::clock::{Deadline, Stopwatch};
 use crate::encryption::{Encryption, Keys};
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
-use crate::offsite::{Access, Offsite};
+use crate::offsite::{Access, Offsite, Place};
 use crate::retention::Policy;
 use crate::snapshot::Surroundings;
 use crate::sqlite::{Depth, Interrupt};
@@ -116,6 +117,13 @@ impl Settings {
         let folder = self.catalog().folder().file_name().map(PathBuf::from);
         let name = self.group.join(folder.unwrap_or_default());
         name.to_string_lossy().into_owned()
+    }
+
+    /// Where the copies of this database go, if they go anywhere.
+    #[must_use]
+    pub fn shelf(&self) -> Option<Place> {
+        let place = self.offsite.as_ref()?.place.clone();
+        Some(place.below(&self.shelf_name()))
     }
 
     /// What a command must be followed by to mean this database.

@@ -4,7 +4,7 @@ use serde::Serialize;
 use tracing::Instrument;
 
 use super::Context;
-use crate::catalog::{Backup, JobId, Label};
+use crate::catalog::{Backup, JobId, Label, Purpose};
 use crate::error::{Problem, Result};
 use crate::retention::{Cause, Reason, Verdict};
 
@@ -19,6 +19,10 @@ pub struct Pruning {
     pub folder: String,
     /// Nothing was removed, since only a look was asked for.
     pub dry_run: bool,
+    /// What the folder takes, afterwards where something was removed.
+    pub folder_bytes: u64,
+    /// What it may take.
+    pub max_total_bytes: Option<u64>,
     /// What went, or would go, oldest first.
     pub removed: Vec<Judged>,
     /// What stays, oldest first.
@@ -40,6 +44,8 @@ pub struct Judged {
     pub archive_bytes: u64,
     /// When it was made: RFC 3339, UTC.
     pub created_at: String,
+    /// Why it was made.
+    pub purpose: Purpose,
     /// Why it stays: all reasons.
     pub stays: Vec<Reason>,
     /// Why it goes; null where it stays.
@@ -64,6 +70,7 @@ async fn go(context: &Context<'_>, dry_run: bool, report: &mut Pruning) -> Resul
     let policy = &context.settings.retention;
     report.folder = catalog.folder().display().to_string();
     report.dry_run = dry_run;
+    report.max_total_bytes = policy.max_total;
     context.monitor.phase("prune");
     // A job that runs would prune at its end as well.
     let _lock = if dry_run {
@@ -77,6 +84,7 @@ async fn go(context: &Context<'_>, dry_run: bool, report: &mut Pruning) -> Resul
     if !dry_run {
         catalog.prune(policy, None)?;
     }
+    report.folder_bytes = catalog.bytes()?;
     for (backup, verdict) in verdicts {
         let judged = Judged::of(backup, verdict);
         match judged.goes {
@@ -94,6 +102,7 @@ impl Judged {
             id: backup.manifest.id,
             path: backup.path.display().to_string(),
             archive_bytes: backup.archive_bytes,
+            purpose: backup.manifest.purpose,
             created_at: backup.manifest.created_at,
             stays,
             goes,
@@ -108,6 +117,7 @@ impl Judged {
             path,
             archive_bytes: label.archive_bytes,
             created_at: label.manifest.created_at.clone(),
+            purpose: label.manifest.purpose,
             stays,
             goes,
         }

@@ -196,6 +196,8 @@ async fn undo_non_transactional(
         interrupt: context.interrupt,
         monitor: context.monitor,
     };
+    let room = context.make_room_for_restore(None, report);
+    report.note("ceiling", room);
     let restored = put_over(context, &mut live, Source::Itself, &restorer, report).await;
     context.interrupt.unshield();
     live.close().await?;

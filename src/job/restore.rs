@@ -97,6 +97,8 @@ async fn go(context: &Context<'_>, backup: &Backup, report: &mut Report) -> Resu
         }
     };
     fault::reach(Point::RestoreUnpacked);
+    let room = context.make_room_for_restore(Some(&used), report);
+    report.note("ceiling", room);
     let restorer = Restorer {
         snapshot: unpacked.clone(),
         expected,

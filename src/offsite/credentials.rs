@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::ini;
 use super::place::Access;
 use crate::error::Result;
-use crate::storage;
+use crate::storage::{self, PathKind};
 
 const LIMIT_BYTES: u64 = 1024 * 1024;
 const DEFAULT_PROFILE: &str = "default";
@@ -89,8 +89,12 @@ fn text_of(access: &Access, variable: &str, usual: &str) -> Result<Option<String
         (None, Some(home)) => Path::new(home).join(usual),
         (None, None) => return Ok(None),
     };
-    if access.variable(variable).is_none() && storage::is_absent(&path) {
-        return Ok(None);
+    // Who names /dev/null wants none to be read.
+    let is_named = access.variable(variable).is_some();
+    match storage::kind(&path)? {
+        PathKind::Missing if !is_named => return Ok(None),
+        PathKind::Special => return Ok(None),
+        _ => {}
     }
     let bytes = storage::read_bounded(&path, LIMIT_BYTES)?;
     Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use object_store::path::Path as Key;
-use object_store::{GetOptions, GetRange};
+use object_store::{GetOptions, GetRange, ObjectStoreExt};
 use sha2::{Digest, Sha256};
 
 use super::Remote;
@@ -80,6 +80,7 @@ impl Remote {
             hash: Sha256::new(),
             bytes: 0,
         };
+        self.require_size(&key, label, act, patience).await?;
         let mut failed = 0;
         while arrived.bytes < label.archive_bytes {
             let before = arrived.bytes;
@@ -103,6 +104,25 @@ impl Remote {
         Ok(hex(&arrived.hash.finalize()))
     }
 
+    /// Asked before anything is read: a piece of an object that is too short cannot be had.
+    async fn require_size(
+        &self,
+        key: &Key,
+        label: &Label,
+        act: &Act,
+        patience: &Patience<'_>,
+    ) -> Result<()> {
+        let asked = patience.within(act, self.store.objects().head(key)).await?;
+        let found = asked.map_err(|error| act.explain(&error))?.size;
+        if found == label.archive_bytes {
+            return Ok(());
+        }
+        Err(act.damaged(format!(
+            "it has {found} bytes instead of {}",
+            label.archive_bytes
+        )))
+    }
+
     /// One request, from where the last one has ended.
     async fn read_some(
         &self,
@@ -119,12 +139,6 @@ impl Remote {
         let explain = |error| act.explain(&error);
         let answer = self.store.objects().get_opts(key, options).await;
         let answer = answer.map_err(explain)?;
-        if answer.meta.size != label.archive_bytes {
-            return Err(act.damaged(format!(
-                "it has {} bytes instead of {}",
-                answer.meta.size, label.archive_bytes
-            )));
-        }
         let mut pieces = answer.into_stream();
         while let Some(piece) = pieces.next().await {
             let piece = piece.map_err(explain)?;

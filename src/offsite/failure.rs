@@ -95,17 +95,20 @@ fn innermost<'e>(error: &'e (dyn StdError + 'static)) -> &'e (dyn StdError + 'st
     inner
 }
 
-/// An error of TLS is wrapped in one of input and output, which does not name it as its source.
-fn is_tls(error: &(dyn StdError + 'static)) -> bool {
+/// An error of TLS is wrapped in one or two of input and output, which do not name it as their source.
+pub(super) fn is_tls(error: &(dyn StdError + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(reason) = next {
-        let inner = reason
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref);
-        if inner.is_some_and(|inner| inner.is::<rustls::Error>()) || reason.is::<rustls::Error>() {
+        if reason.is::<rustls::Error>() {
             return true;
         }
-        next = reason.source();
+        let wrapped = reason
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
+        next = match wrapped {
+            Some(wrapped) => Some(wrapped),
+            None => reason.source(),
+        };
     }
     false
 }

@@ -7,19 +7,17 @@ use futures_util::StreamExt;
 use object_store::path::Path as Key;
 use object_store::{ListResult, ObjectStoreExt};
 
+use super::Remote;
 use super::failure::Act;
 use super::patience::Patience;
-use super::{LABEL, Remote};
-use crate::catalog::Label;
+use crate::archive::SUFFIXES;
+use crate::catalog::{LABEL, Label, label_name};
 use crate::error::{Error, Result};
 
 /// So many labels are read side by side.
 const AT_ONCE: usize = 8;
 /// No label is larger.
 const LABEL_BYTES: u64 = 1024 * 1024;
-/// Of all kinds of archives.
-const ARCHIVES: [&str; 3] = [".tar.gz", ".tar.zst", ".tar"];
-const ENCRYPTED: &str = ".age";
 
 /// What there is.
 #[derive(Debug, Default)]
@@ -56,7 +54,7 @@ impl Remote {
                 Err(error) => listing.unusable.push(error),
             }
         }
-        let has_label = |name: &String| sizes.contains_key(&super::label_name(name));
+        let has_label = |name: &String| sizes.contains_key(&label_name(name));
         listing.unlabelled = sizes
             .keys()
             .filter(|name| is_archive(name) && !has_label(name))
@@ -109,7 +107,7 @@ impl Remote {
             Err(error) if error.exit_code() == 7 => return Ok(Err(error)),
             Err(error) => return Err(error),
         };
-        if super::label_name(&label.archive) != name {
+        if label_name(&label.archive) != name {
             return Ok(Err(act.damaged("it is the label of another backup")));
         }
         let found = sizes.get(&label.archive);
@@ -172,6 +170,5 @@ fn sizes(listed: ListResult) -> BTreeMap<String, u64> {
 }
 
 fn is_archive(name: &str) -> bool {
-    let plain = name.strip_suffix(ENCRYPTED).unwrap_or(name);
-    ARCHIVES.iter().any(|suffix| plain.ends_with(suffix))
+    SUFFIXES.iter().any(|suffix| name.ends_with(suffix))
 }

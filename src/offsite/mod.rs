@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use object_store::path::Path as Key;
 
-use crate::catalog::Label;
+use crate::catalog::{Label, label_name};
 use crate::error::Result;
 use failure::Act;
 use open::Store;
@@ -40,9 +40,6 @@ pub use place::{Access, Place};
 pub use remove::Removed;
 pub use upload::Uploaded;
 pub use variables::VARIABLES;
-
-/// Behind the stem of an archive's name.
-const LABEL: &str = ".label.json";
 
 /// What is set about off-site copies.
 #[derive(Debug, Clone)]
@@ -113,10 +110,4 @@ impl Remote {
     fn label_key(&self, label: &Label) -> Key {
         self.key_of(&label_name(&label.archive))
     }
-}
-
-/// The name of the label of an archive.
-fn label_name(archive: &str) -> String {
-    let end = archive.rfind(".tar").unwrap_or(archive.len());
-    format!("{}{LABEL}", &archive[..end])
 }

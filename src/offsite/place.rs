@@ -153,7 +153,8 @@ impl Place {
     }
 
     /// A folder in this one.
-    pub(super) fn below(mut self, name: &str) -> Self {
+    #[must_use]
+    pub fn below(mut self, name: &str) -> Self {
         self.prefix = tidy(&format!("{}/{name}", self.prefix));
         self
     }

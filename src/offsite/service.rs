@@ -19,6 +19,7 @@ use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue, IF_NONE_MATCH};
 use reqwest::{Client, Method};
 use tokio::time::Sleep;
 
+use super::failure::is_tls;
 use super::refusal::Refusal;
 use crate::http;
 
@@ -138,6 +139,8 @@ impl Service {
             }
             Ok(answer) if !answer.status().is_success() => self.refused(answer).await,
             Ok(answer) => Ok(answer.map(Impatient::watching)),
+            // It will not be another the next time.
+            Err(error) if is_tls(&error) => Err(HttpError::new(HttpErrorKind::Unknown, error)),
             Err(error) => Err(error),
         }
     }

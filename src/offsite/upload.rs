@@ -19,8 +19,8 @@ use super::failure::Act;
 use super::open::Store;
 use super::patience::{Patience, with_grace};
 use super::refusal::Refusal;
-use super::{Remote, folder, label_name};
-use crate::catalog::Label;
+use super::{Remote, folder};
+use crate::catalog::{Label, label_name};
 use crate::error::{Error, OffsiteCause, Result};
 use crate::monitor::Monitor;
 

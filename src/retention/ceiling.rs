@@ -17,9 +17,9 @@ pub(super) fn beyond(
     let mut total = kept.clone().fold(beside, |sum, place| {
         sum.saturating_add(candidates[place].bytes)
     });
-    let may_go = |place: &usize| {
-        candidates[*place].held.is_empty() && !stays[*place].contains(&Reason::NewestGood)
-    };
+    let is_safe = |reason: &Reason| matches!(reason, Reason::NewestGood | Reason::Newest);
+    let may_go =
+        |place: &usize| candidates[*place].held.is_empty() && !stays[*place].iter().any(is_safe);
     let mut order: Vec<usize> = kept.filter(may_go).collect();
     order.sort_by_key(|place| {
         let candidate = &candidates[*place];

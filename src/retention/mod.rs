@@ -67,6 +67,8 @@ pub enum Reason {
     Oldest(Rule),
     /// It is the newest good one.
     NewestGood,
+    /// It is the newest, and none is good: better that than nothing.
+    Newest,
     /// It has just been used or made.
     Used,
     /// A job that was cut short needs it for its recovery.
@@ -82,6 +84,7 @@ impl fmt::Display for Reason {
             Self::Rule(rule) => write!(f, "{rule} snapshot"),
             Self::Oldest(rule) => write!(f, "oldest {rule} snapshot"),
             Self::NewestGood => f.write_str("newest good one"),
+            Self::Newest => f.write_str("newest one, and none is good"),
             Self::Used => f.write_str("just used"),
             Self::Needed => f.write_str("a job that was cut short needs it"),
             Self::AnotherDatabase => f.write_str("of another database"),
@@ -133,11 +136,8 @@ pub fn judge(policy: &Policy, candidates: &[Candidate], now: Stamp, beside: u64)
                 stays[group[place]].push(reason);
             }
         }
-        // One whose clock was ahead must not pass for the newest.
-        let newest = good.iter().find(|index| made(index) <= now);
-        if let Some(index) = newest.or(good.first()) {
-            stays[*index].push(Reason::NewestGood);
-        }
+        let (index, reason) = newest(&group, &good, |index| made(index) <= now);
+        stays[index].push(reason);
     }
     for (reasons, candidate) in stays.iter_mut().zip(candidates) {
         reasons.extend(&candidate.held);
@@ -149,6 +149,18 @@ pub fn judge(policy: &Policy, candidates: &[Candidate], now: Stamp, beside: u64)
         false => Verdict::Stays(reasons),
     };
     stays.into_iter().enumerate().map(verdict).collect()
+}
+
+/// The one that stays whatever the rules say. One whose clock was ahead must not pass for the newest.
+fn newest(group: &[usize], good: &[usize], is_past: impl Fn(&usize) -> bool) -> (usize, Reason) {
+    let of = |places: &[usize]| {
+        let past = places.iter().copied().find(|place| is_past(place));
+        past.or(places.first().copied())
+    };
+    match of(good) {
+        Some(place) => (place, Reason::NewestGood),
+        None => (of(group).unwrap_or_default(), Reason::Newest),
+    }
 }
 
 fn times(group: &[usize], made: impl Fn(&usize) -> Stamp) -> Vec<Stamp> {

@@ -92,9 +92,14 @@ pub fn require_room_to_copy(catalog: &Catalog, facts: &FileFacts) -> Result<()> 
     storage::require_free(catalog.folder(), copies(facts))
 }
 
-/// The raw copy, and an archive that may be as large.
+/// What a job writes into the backups folder: the raw copy, and an archive that may be as large.
+#[must_use]
+pub fn copies_bytes(database_bytes: u64) -> u64 {
+    database_bytes.saturating_mul(2)
+}
+
 fn copies(facts: &FileFacts) -> u64 {
-    facts.size_bytes().saturating_mul(2) + HEADROOM_BYTES
+    copies_bytes(facts.size_bytes()) + HEADROOM_BYTES
 }
 
 /// What taking a snapshot needs to know of its surroundings.

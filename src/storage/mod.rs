@@ -93,6 +93,13 @@ pub fn absolute(path: &Path) -> Result<PathBuf> {
     }
 }
 
+/// When a file was last written to, in seconds since 1970, where that can be known.
+#[must_use]
+pub fn modified(path: &Path) -> Option<u64> {
+    let meta = fs::symlink_metadata(path).ok()?;
+    u64::try_from(meta.mtime()).ok()
+}
+
 /// Mode and owner of a file.
 pub fn ownership(path: &Path) -> Result<Ownership> {
     let meta = fs::metadata(path).map_err(Error::io("look at", path))?;

@@ -120,7 +120,7 @@ fn every_command_at_once(mode: Mode) {
             &["run"],
         ];
         let jobs = commands.map(|args| {
-            let args = [args, &["--keep", "1000", "--output", "json"]].concat();
+            let args = [args, &["--keep-last", "1000", "--output", "json"]].concat();
             sandbox.spawn(&args)
         });
         for (args, job) in commands.iter().zip(jobs) {

@@ -1,11 +1,12 @@
 //! Settings as anybody may write them: they are refused, or they are settings with which a job can work.
 //!
-//! The input is parts behind lines `=== safestep.toml`, `=== database`, `=== lock_timeout`, `=== keep` and
-//! `=== VARIABLE`.
+//! The input is parts behind lines `=== safestep.toml`, `=== database`, `=== lock_timeout`, `=== keep_last`,
+//! `=== keep_within`, `=== max_total` and `=== VARIABLE`.
 
 use std::time::Duration;
 
-use safestep::config::{Config, Given};
+use safestep::config::{Config, Given, GivenRetention};
+use safestep::retention::Policy;
 
 use super::{Folder, sections};
 
@@ -22,11 +23,16 @@ pub fn enter(data: &[u8]) {
         database: part("database"),
         config: Some(folder.write("safestep.toml", bytes)),
         lock_timeout: part("lock_timeout"),
-        keep: part("keep"),
+        retention: GivenRetention {
+            last: part("keep_last"),
+            within: part("keep_within"),
+            max_total: part("max_total"),
+            ..GivenRetention::default()
+        },
         ..Given::default()
     };
     if let Ok(Config { settings, .. }) = Config::resolve(&given, &part) {
-        assert!(settings.keep > 0);
+        assert!(settings.retention != Policy::nothing());
         assert!(settings.lock_timeout <= Duration::from_hours(24 * 365));
         assert!(settings.database.is_absolute(), "{settings:?}");
         assert!(settings.backups.is_absolute(), "{settings:?}");

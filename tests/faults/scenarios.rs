@@ -4,6 +4,7 @@ use std::fs;
 
 use super::engine::{MISSING, Scenario, Stop, Then, die_at};
 use super::support::drill::{Drill, Mode, NON_TRANSACTIONAL};
+use super::support::keys::{self, IDENTITY};
 use super::support::{Sandbox, block_on, connect, connect_wal};
 
 const ROWS: usize = 40;
@@ -75,7 +76,7 @@ pub fn pruning() -> Scenario {
     }
     it.sandbox
         .add_migration("009_failing", "CREATE TABLE nine (n INTEGER);\n");
-    Scenario::new("upgrade, backups pruned", it, &["run", "--keep", "2"])
+    Scenario::new("upgrade, backups pruned", it, &["run", "--keep-last", "2"])
 }
 
 pub fn downgrade(mode: Mode) -> Scenario {
@@ -290,6 +291,45 @@ pub fn repair() -> Scenario {
     let text = fs::read_to_string(&file).unwrap();
     fs::write(&file, format!("{text}-- a comment\n")).unwrap();
     Scenario::new("repair", it, &["repair", "--yes"])
+}
+
+/// The job knows to whom it encrypts, and has no identity.
+pub fn encrypted(mode: Mode) -> Scenario {
+    let it = Drill::at("003", mode, ROWS);
+    keys::encrypting(&it.sandbox);
+    Scenario::new(name(mode, "upgrade with encrypted backups"), it, &["run"])
+}
+
+/// As [`pruning`], where the backups are encrypted.
+pub fn encrypted_pruning() -> Scenario {
+    let it = Drill::at("003", Mode::Wal, ROWS);
+    keys::encrypting(&it.sandbox);
+    for round in 0..4 {
+        it.sandbox
+            .sql(&format!("UPDATE users SET email = 'round {round}'"));
+        it.sandbox.backup();
+    }
+    let name = "upgrade, encrypted backups pruned";
+    Scenario::new(name, it, &["run", "--keep", "2"])
+}
+
+pub fn encrypted_steps() -> Scenario {
+    let it = Drill::at("003", Mode::Delete, ROWS);
+    keys::encrypting(&it.sandbox);
+    it.sandbox.add_migration("009_in_steps", NON_TRANSACTIONAL);
+    let name = "plan outside a transaction with encrypted backups";
+    Scenario::new(name, it, &["run"]).in_steps()
+}
+
+pub fn encrypted_restore() -> Scenario {
+    let it = Drill::at("003", Mode::Delete, ROWS);
+    keys::encrypting(&it.sandbox);
+    let wanted = it.state();
+    it.sandbox.run(&["run"]).expect_code(0);
+    let args = &["restore", "latest", "--yes", "--identity-file", IDENTITY];
+    let mut scenario = Scenario::new("restore of an encrypted backup", it, args);
+    scenario.kept.push(wanted);
+    scenario
 }
 
 /// The name of a scenario, with the journal mode.

@@ -935,7 +935,7 @@ fn what_is_no_file_at_the_path_of_an_archive_is_refused_and_waited_for_by_nobody
     });
     trial.case("pruning leaves them alone");
     parts.sandbox.sql("CREATE TABLE more (n)");
-    trial.commands(&parts.sandbox, &["backup --keep 1"], |_, run| {
+    trial.commands(&parts.sandbox, &["backup --keep-last 1"], |_, run| {
         let left = (1..=5).all(|n| fs::symlink_metadata(newest(n)).is_ok());
         (run.code != 0 || !left).then(|| "it did not work, or something is gone".to_owned())
     });

@@ -15,7 +15,7 @@ const VARIABLES: [&str; 10] = [
     "SAFESTEP_MIGRATIONS",
     "SAFESTEP_BACKUPS",
     "SAFESTEP_LOCK_TIMEOUT",
-    "SAFESTEP_KEEP",
+    "SAFESTEP_KEEP_LAST",
     "SAFESTEP_COMPRESSION",
     "SAFESTEP_LOG_DIR",
     "SAFESTEP_CONFIG",
@@ -80,8 +80,8 @@ fn variables_that_make_no_sense_are_refused_and_never_passed_over() {
         "18446744073709551615",
         " 3",
     ] {
-        trial.case(&format!("--keep {value}"));
-        let keep = format!("--keep={value}");
+        trial.case(&format!("--keep-last {value}"));
+        let keep = format!("--keep-last={value}");
         trial.runs(
             &sandbox,
             vec![("current", sandbox.command(&["current", &keep]))],
@@ -204,17 +204,17 @@ fn configuration_files_that_make_no_sense_are_refused_with_their_name() {
         ("no TOML", b"database data"),
         ("invalid UTF-8", b"database = '\xff'"),
         ("a NUL", b"database = 'a\0b'"),
-        ("a byte order mark", b"\xef\xbb\xbfkeep = 3"),
+        ("a byte order mark", b"\xef\xbb\xbfkeep_last = 3"),
         ("an unknown key", b"databse = 'x'"),
-        ("a key twice", b"keep = 3\nkeep = 4"),
+        ("a key twice", b"keep_last = 3\nkeep_last = 4"),
         ("nested deeply", deep.as_bytes()),
         ("a name of many parts", tables.as_bytes()),
         ("larger than a megabyte", huge.as_bytes()),
-        ("numbers as text", b"keep = '3'"),
-        ("a negative number", b"keep = -3"),
-        ("a huge number", b"keep = 99999999999999999999"),
-        ("no number", b"keep = nan"),
-        ("zero", b"keep = 0"),
+        ("numbers as text", b"keep_last = '3'"),
+        ("a negative number", b"keep_last = -3"),
+        ("a huge number", b"keep_last = 99999999999999999999"),
+        ("no number", b"keep_last = nan"),
+        ("zero", b"keep_last = 0"),
         ("a number for a time", b"lock_timeout = 30"),
         ("an empty time", b"lock_timeout = ''"),
         ("an empty path", b"database = ''"),

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::{Sandbox, copy_tree, files_ending, state, unpack_archive};
+use super::keys::{self, IDENTITY};
+use super::{Sandbox, copy_tree, files_ending, state, unpack_archive, unpack_stream};
 
 /// Statements that commit one by one, and VACUUM, which needs to be outside a transaction.
 pub const NON_TRANSACTIONAL: &str = "-- no-transaction
@@ -127,7 +128,12 @@ impl Drill {
     pub fn is_backed_up(&self, wanted: &str) -> bool {
         self.sandbox.archives().iter().any(|archive| {
             let target = self.sandbox.path("from-archive.db");
-            unpack_archive(archive, &target);
+            if archive.extension().is_some_and(|end| end == "age") {
+                let identity = self.sandbox.path(IDENTITY);
+                unpack_stream(&keys::decrypted(archive, &identity)[..], &target);
+            } else {
+                unpack_archive(archive, &target);
+            }
             // The copy is in rollback-journal mode, whatever the database was in.
             without_mode(&state(&target)) == without_mode(wanted)
         })
@@ -158,10 +164,15 @@ fn litter(path: &Path) -> Option<String> {
         let spent = matches!(fs::read(path).expect("journal").first(), None | Some(0));
         return (!spent).then(|| format!("{name} is hot"));
     }
+    if let Some(stem) = name.strip_suffix(".label.json") {
+        let archive = path.with_file_name(format!("{stem}.tar.gz.age"));
+        return (!archive.exists()).then(|| format!("{name} has no archive"));
+    }
     let expected = [
         ".tar.gz",
         ".tar.zst",
         ".tar",
+        ".age",
         ".job.json",
         "safestep-lock",
         "fastflow.db",

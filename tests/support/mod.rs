@@ -11,6 +11,7 @@
 
 pub mod drill;
 pub mod evidence;
+pub mod keys;
 #[cfg(feature = "containers")]
 pub mod podman;
 #[cfg(feature = "s3")]
@@ -241,6 +242,7 @@ impl Sandbox {
         let mut paths = files_ending(&self.backups(), ".tar.gz");
         paths.extend(files_ending(&self.backups(), ".tar.zst"));
         paths.extend(files_ending(&self.backups(), ".tar"));
+        paths.extend(files_ending(&self.backups(), ".age"));
         paths.sort();
         paths
     }
@@ -448,7 +450,12 @@ pub fn send(child: &Child, signal: rustix::process::Signal) {
 /// Takes the database out of an archive.
 pub fn unpack_archive(archive: &Path, target: &Path) {
     let file = fs::File::open(archive).expect("archive");
-    let mut tar = tar::Archive::new(flate2::read::MultiGzDecoder::new(file));
+    unpack_stream(file, target);
+}
+
+/// Takes the database out of what a `.tar.gz` holds.
+pub fn unpack_stream(from: impl std::io::Read, target: &Path) {
+    let mut tar = tar::Archive::new(flate2::read::MultiGzDecoder::new(from));
     for entry in tar.entries().expect("entries") {
         let mut entry = entry.expect("entry");
         if entry.path().expect("path").to_string_lossy() != "manifest.json" {

@@ -1,9 +1,9 @@
 //! `backups verify` and `prune`: what becomes of their reports.
 
-use crate::catalog::DIGEST;
+use crate::catalog::{DIGEST, Purpose};
 use crate::command::Outcome;
 use crate::error::Result;
-use crate::job::{Judged, Pruning, Verification};
+use crate::job::{Judged, Pruning, Upload, Verification};
 use crate::report::{Answer, Told, bytes, duration, table};
 
 pub(super) fn of_verification(report: &Verification, told: Told, result: Result<()>) -> Outcome {
@@ -34,6 +34,24 @@ fn verified(report: &Verification) -> String {
     text
 }
 
+pub(super) fn of_upload(report: &Upload, result: Result<()>) -> Outcome {
+    let line = |words: &str, id: &String| vec![words.to_owned(), id.clone()];
+    let new = report.uploaded.iter().map(|id| line("uploaded", id));
+    let old = report.already_there.iter().map(|id| line("was there", id));
+    let rows: Vec<Vec<String>> = new.chain(old).collect();
+    let mut text = table(&rows);
+    if result.is_ok() {
+        text.push_str(&match report.pending {
+            0 => format!("All backups are in {}.\n", report.place),
+            left => format!(
+                "{left} more are not in {} yet: safestep backups upload --all\n",
+                report.place
+            ),
+        });
+    }
+    (Some(Answer::new(report.outcome, report, text)), result)
+}
+
 pub(super) fn of_pruning(report: &Pruning, result: Result<()>) -> Outcome {
     let text = if result.is_ok() {
         pruned(report)
@@ -55,6 +73,10 @@ fn pruned(report: &Pruning) -> String {
             judged.id.clone(),
             judged.created_at.clone(),
             bytes(judged.archive_bytes),
+            match judged.purpose {
+                Purpose::BeforeRestore => "before a restore".into(),
+                Purpose::Migration | Purpose::Manual => String::new(),
+            },
         ]
     };
     let gone = report.removed.iter().map(|one| {
@@ -67,11 +89,18 @@ fn pruned(report: &Pruning) -> String {
     });
     let rows: Vec<Vec<String>> = gone.chain(kept).collect();
     let mut text = table(&rows);
+    for locked in &report.locked {
+        text.push_str(&format!("stays: LOCKED  {locked}\n"));
+    }
     for error in &report.unusable {
         text.push_str(&format!("stays: UNUSABLE  {error}\n"));
     }
     if report.removed.is_empty() {
         text.push_str(&format!("Nothing to remove in {}.\n", report.folder));
+    }
+    if let Some(most) = report.max_total_bytes {
+        let taken = bytes(report.folder_bytes);
+        text.push_str(&format!("The folder takes {taken} of {}.\n", bytes(most)));
     }
     text
 }

@@ -32,12 +32,30 @@ pub(super) fn list(context: Context<'_>, bounds: &Bounds) -> Result<Answer> {
     for error in &bad {
         text.push_str(&format!("UNUSABLE  {error}\n"));
     }
+    let pending = pending(context, &catalog)?;
+    if let Some((place, count @ 1..)) = &pending {
+        text.push_str(&format!("{count} not in {place} yet; the next job sends them, or safestep backups upload --all\n"));
+    }
     let facts = json!({
         "folder": catalog.folder(),
+        "offsite": pending.map(|(place, pending)| json!({ "place": place, "pending": pending })),
         "backups": good.iter().map(|backup| facts(&catalog, backup)).collect::<Vec<_>>(),
         "unusable": bad.iter().map(ToString::to_string).collect::<Vec<_>>(),
     });
     Ok(Answer::new("listed", &facts, text))
+}
+
+/// Where copies go, and how many are not there yet, as far as is known here.
+pub(in crate::command) fn pending(
+    context: Context<'_>,
+    catalog: &Catalog,
+) -> Result<Option<(String, usize)>> {
+    let Some(place) = context.settings.shelf() else {
+        return Ok(None);
+    };
+    let place = place.to_string();
+    let count = catalog.not_copied(&place)?.len();
+    Ok(Some((place, count)))
 }
 
 fn row(catalog: &Catalog, backup: &Backup) -> Vec<String> {

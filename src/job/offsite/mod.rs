@@ -64,11 +64,6 @@ impl Context<'_> {
     }
 }
 
-/// Where the copies of this database lie, without asking.
-pub(super) fn place_of(context: &Context<'_>, offsite: &Offsite) -> Result<String> {
-    Ok(context.remote(offsite)?.place().to_string())
-}
-
 fn patience(limit: Duration, interrupt: &Interrupt) -> Patience<'_> {
     Patience {
         deadline: Deadline::after(limit),

@@ -43,6 +43,7 @@ async fn go(
     report.dry_run = dry_run;
     let unusable = &shelf.listing.unusable;
     report.unusable = unusable.iter().map(ToString::to_string).collect();
+    report.max_total_bytes = context.settings.offsite_retention.max_total;
     let patience = patience(LONGEST_LOOK, context.interrupt);
     let catalog = context.catalog();
     for (label, verdict) in judge(context, &catalog, &shelf.listing)? {
@@ -58,7 +59,10 @@ async fn go(
             }
         }
         match judged.goes {
-            None => report.kept.push(judged),
+            None => {
+                report.folder_bytes += judged.archive_bytes;
+                report.kept.push(judged);
+            }
             Some(_) => report.removed.push(judged),
         }
     }

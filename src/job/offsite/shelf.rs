@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::super::Context;
 use super::{LONGEST_LOOK, patience, upload};
-use crate::catalog::{Candidate, Choice, LATEST, Label, Wanted, choose};
+use crate::catalog::{Candidate, Choice, Label, Wanted, choose};
 use crate::error::{Error, Result};
 use crate::offsite::{Listing, Place, Remote};
 
@@ -28,7 +28,7 @@ pub struct Shelf {
 /// Looks at what is there.
 ///
 /// # Errors
-/// Where the store does not answer, and where there is nothing at all: [`Error::NoSuchBackup`], with the folders that are there.
+/// Where the store does not answer, and where there is nothing at all: [`Error::NothingOffsite`].
 pub async fn open_shelf(context: &Context<'_>, at: &At) -> Result<Shelf> {
     context.monitor.phase("look off site");
     let patience = patience(LONGEST_LOOK, context.interrupt);
@@ -49,10 +49,9 @@ pub async fn open_shelf(context: &Context<'_>, at: &At) -> Result<Shelf> {
         }
     }
     let folders = above.subfolders(&patience).await?;
-    Err(Error::NoSuchBackup {
-        wanted: LATEST.into(),
-        folder: above.place().to_string().into(),
-        candidates: folders,
+    Err(Error::NothingOffsite {
+        place: above.place().to_string(),
+        folders,
     })
 }
 
