@@ -36,7 +36,11 @@ fn round_trip(which: Which, size: Size, encrypted: bool) {
     world.expect_no_upload();
 
     let listed = world.json(&["backups", "list", "--remote"]);
-    assert_eq!(listed["backups"][0]["id"], id_of(&archive), "{listed:#}");
+    assert_eq!(
+        listed["backups"][0]["manifest"]["id"],
+        id_of(&archive),
+        "{listed:#}"
+    );
     world.run(&["backups", "verify", "--remote"]).expect_code(0);
     let empty = world.elsewhere();
     world

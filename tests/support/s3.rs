@@ -99,8 +99,9 @@ impl Key {
             .env("AWS_ACCESS_KEY_ID", key)
             .env("AWS_SECRET_ACCESS_KEY", secret)
             .env("AWS_DEFAULT_REGION", "us-east-1")
-            .env("AWS_CONFIG_FILE", "/nonexistent")
-            .env("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
+            .env("HOME", "/nonexistent")
+            .env_remove("AWS_CONFIG_FILE")
+            .env_remove("AWS_SHARED_CREDENTIALS_FILE")
             .env("AWS_EC2_METADATA_DISABLED", "true")
             .env_remove("AWS_PROFILE")
             .env_remove("AWS_SESSION_TOKEN");
@@ -140,7 +141,7 @@ pub fn venv(program: &str) -> PathBuf {
 /// A running server, stopped when it is dropped.
 pub struct Server {
     pub which: Which,
-    port: u16,
+    ports: Vec<u16>,
     keeper: Child,
     alive: Option<ChildStdin>,
     client: Mutex<Client>,
@@ -229,15 +230,16 @@ impl Server {
             .current_dir(folder.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
+            .stderr(Stdio::null())
             .spawn()
             .expect("the server starts");
         let alive = keeper.stdin.take();
         Self {
             which,
-            port: ports[0],
+            client: Mutex::new(Client::of(&format!("http://127.0.0.1:{}", ports[0]))),
+            ports,
             keeper,
             alive,
-            client: Mutex::new(Client::of(&format!("http://127.0.0.1:{}", ports[0]))),
             folder,
         }
     }
@@ -245,7 +247,7 @@ impl Server {
     fn comes_up(&mut self) -> bool {
         let started = Instant::now();
         while started.elapsed() < UP {
-            let listens = TcpStream::connect(("127.0.0.1", self.port)).is_ok();
+            let listens = TcpStream::connect(("127.0.0.1", self.ports[0])).is_ok();
             // SeaweedFS listens before it can store anything.
             if listens && self.ask("list_buckets", &json!({})).get("error").is_none() {
                 return true;
@@ -261,7 +263,7 @@ impl Server {
     }
 
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        format!("127.0.0.1:{}", self.ports[0])
     }
 
     pub fn endpoint(&self) -> String {
@@ -292,7 +294,7 @@ impl Server {
     pub fn api(&self, call: &str, arguments: &Value) -> Value {
         let answer = self.ask(call, arguments);
         let error = answer.get("error");
-        assert_eq!(error, None, "{call} {arguments}\n{}", self.log());
+        assert_eq!(error, None, "{call} {arguments}");
         answer
     }
 
@@ -350,6 +352,19 @@ impl Drop for Server {
     fn drop(&mut self) {
         drop(self.alive.take());
         let _ = self.keeper.wait();
+        // What SeaweedFS leaves behind wherever it runs.
+        for port in &self.ports {
+            for part in [
+                "master-grpc",
+                "volume-grpc",
+                "filer-grpc",
+                "s3-grpc",
+                "filer",
+                "s3",
+            ] {
+                let _ = fs::remove_file(format!("/tmp/seaweedfs-{part}-{port}.sock"));
+            }
+        }
     }
 }
 

@@ -256,6 +256,7 @@ impl State {
 
     fn serve(&self, client: &TcpStream) -> io::Result<()> {
         if self.is_cut() {
+            self.strikes(ALWAYS);
             return Ok(());
         }
         let mut reader = BufReader::new(client);
