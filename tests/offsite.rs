@@ -99,7 +99,8 @@ fn buckets_with_versions_and_with_locked_objects_take_backups_and_a_prune_says_w
         for bucket in [VERSIONED, LOCKED] {
             for size in [Size::Small, Size::Parts] {
                 let world = World::new(which, size, false).in_bucket(bucket);
-                world.run(&["run"]).expect_code(0);
+                let run = world.run(&["run"]).expect_code(0);
+                assert!(!run.stderr.contains("WARN"), "{which:?}: {}", run.stderr);
                 world
                     .sandbox
                     .sql("UPDATE users SET username = username || '!'");
