@@ -156,6 +156,14 @@ fn the_library_never_prints_and_never_exits() {
 }
 
 #[test]
+fn one_module_encrypts() {
+    assert_eq!(
+        offenders(&["use age::", " age::", "(age::"], &["encryption/"]),
+        nobody()
+    );
+}
+
+#[test]
 fn environment_variables_are_read_in_one_place() {
     assert_eq!(offenders(&["env::var"], &["app.rs", "fault.rs"]), nobody());
 }

@@ -74,6 +74,13 @@ scenarios! {
     upgrade_with_many_encrypted_backups => scenarios::encrypted_pruning();
     steps_with_encrypted_backups => scenarios::encrypted_steps();
     restore_of_an_encrypted_backup => scenarios::encrypted_restore();
+    upgrade_with_copies_off_site => scenarios::copied(Delete);
+    upgrade_with_copies_off_site_in_wal_mode => scenarios::copied(Wal);
+    upgrade_with_a_required_copy => scenarios::copied_before(Delete);
+    upgrade_with_a_required_copy_in_wal_mode => scenarios::copied_before(Wal);
+    steps_with_a_required_copy => scenarios::copied_before_steps();
+    upgrade_with_many_copies => scenarios::copies_pruned();
+    restore_of_a_copy => scenarios::restore_of_a_copy();
     stamp => scenarios::stamp();
     repair => scenarios::repair();
 }

@@ -184,7 +184,9 @@ fn a_bad_backup_takes_no_place_from_a_good_one_and_stays_as_long_as_a_good_one_w
 #[test]
 fn where_none_is_good_the_newest_stays() {
     let mut all = candidates(&["2026-01-01", "2026-01-02"]);
-    all.iter_mut().for_each(|one| one.is_good = false);
+    for one in &mut all {
+        one.is_good = false;
+    }
     let verdicts = judged(&policy("--keep-last 2 --max-total 1"), &all);
     assert_eq!(verdicts[0], Verdict::Goes(Cause::OverMaxTotal));
     assert!(matches!(&verdicts[1], Verdict::Stays(reasons) if reasons.contains(&Reason::Newest)));
@@ -216,7 +218,9 @@ fn above_the_ceiling_the_oldest_go_until_the_rest_fits_and_bad_ones_before_them(
         "2026-01-05",
     ];
     let mut all = candidates(&times);
-    all.iter_mut().for_each(|one| one.bytes = 10);
+    for one in &mut all {
+        one.bytes = 10;
+    }
     let gone = |all: &[_], most: u64, beside: u64| -> Vec<usize> {
         let policy = policy(&format!("--keep-last unlimited --max-total {most}"));
         let verdicts = judge(&policy, all, Stamp::at_unix(unix("2027-01-01")), beside);

@@ -386,6 +386,56 @@ fn the_list_off_site_says_what_is_there_and_what_is_here() {
     assert!(shown.stdout.contains(&back), "{}", shown.stdout);
 }
 
+#[test]
+fn doctor_says_where_copies_go_and_what_is_not_there_yet() {
+    let sandbox = with_store("008", "");
+    backup(&sandbox, "one");
+    let healthy = sandbox.run(&["doctor"]).expect_code(0).stdout;
+    assert!(healthy.contains("all backups are there"), "{healthy}");
+    break_store(&sandbox);
+    run(&sandbox, &["backup", "--keep-last", "9"]);
+    let noted = sandbox.run(&["doctor"]).expect_code(0).stdout;
+    assert!(noted.contains("note off site   could not list"), "{noted}");
+    configure_required(&sandbox);
+    let bad = sandbox.run(&["doctor"]);
+    assert!([2, 75].contains(&bad.code), "{}", bad.stdout);
+    assert!(bad.stdout.contains("BAD  off site"), "{}", bad.stdout);
+}
+
+fn configure_required(sandbox: &Sandbox) {
+    let config = format!(
+        "[offsite]\nurl = \"{}\"\nrequired = true\n",
+        url(&store(sandbox))
+    );
+    fs::write(sandbox.path("safestep.toml"), config).unwrap();
+}
+
+#[test]
+fn metrics_tell_how_the_copies_stand() {
+    let sandbox = with_store("003", "");
+    let metrics = || fs::read_to_string(sandbox.path("metrics.prom")).unwrap();
+    let value = |name: &str| {
+        let text = metrics();
+        let line = text
+            .lines()
+            .find(|line| line.starts_with(&format!("{name}{{")));
+        line.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
+    };
+    break_store(&sandbox);
+    run(&sandbox, &["run", "--metrics-file", "metrics.prom"]);
+    assert_eq!(value("safestep_offsite_pending_backups"), Some(1.0));
+    assert_eq!(value("safestep_offsite_failures_total"), Some(1.0));
+    assert_eq!(
+        value("safestep_offsite_last_success_timestamp_seconds"),
+        None
+    );
+    mend_store(&sandbox);
+    run(&sandbox, &["backup", "--metrics-file", "metrics.prom"]);
+    assert_eq!(value("safestep_offsite_pending_backups"), Some(0.0));
+    assert_eq!(value("safestep_offsite_failures_total"), Some(1.0));
+    assert!(value("safestep_offsite_last_success_timestamp_seconds") > Some(1.7e9));
+}
+
 /// What is done to a copy, and whether the list shows it already.
 fn damages() -> [(&'static str, fn(&Path, &Path)); 4] {
     [

@@ -171,9 +171,12 @@ fn a_folder_above_its_ceiling_loses_the_oldest_and_a_dry_run_says_so_first() {
         .run(&[&prune[..], &["--dry-run"]].concat())
         .expect_code(0)
         .stdout;
-    assert!(told.contains("would go: above the ceiling"), "{told}");
     assert!(
-        told.contains("stays: last snapshot, newest good one"),
+        told.contains("would go") && told.contains("  above the ceiling\n"),
+        "{told}"
+    );
+    assert!(
+        told.contains("  last snapshot, newest good one\n"),
         "{told}"
     );
     let pruned = run(&sandbox, &prune);

@@ -20,6 +20,8 @@ impl Catalog {
     /// A place to fetch an archive to. Several commands may do so at once; a job that is killed leaves what it has.
     pub fn new_fetched(&self, label: &Label, job: &JobId) -> Result<Fetched> {
         self.prepare()?;
+        // Whoever only ever restores from off site would fill the folder with what was killed.
+        self.sweep_fetched()?;
         let lock = SharedLock::hold(&self.folder, DOWNLOAD_LOCK)?;
         let stem = stem_of(label.archive.as_ref());
         let path: PathBuf = self.folder.join(format!("{stem}_{job}{DOWNLOAD}"));
@@ -39,10 +41,13 @@ impl Catalog {
     pub(super) fn sweep_fetched(&self) -> Result<()> {
         let mut left = self.leftovers(DOWNLOAD)?;
         left.extend(self.leftovers(COPIED_DRAFT)?);
-        if left.is_empty() || !SharedLock::is_free(&self.folder, DOWNLOAD_LOCK)? {
+        if left.is_empty() {
             return Ok(());
         }
-        left.iter().try_for_each(|path| storage::remove(path))
+        match SharedLock::alone(&self.folder, DOWNLOAD_LOCK)? {
+            Some(_lock) => left.iter().try_for_each(|path| storage::remove(path)),
+            None => Ok(()),
+        }
     }
 }
 

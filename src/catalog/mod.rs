@@ -169,7 +169,7 @@ impl Catalog {
         let is_leftover = |path: &PathBuf| {
             LEFTOVERS.iter().any(|suffix| has_suffix(path, suffix)) && is_ours(path)
         };
-        if paths.iter().any(is_leftover) || !self.lone_labels()?.is_empty() {
+        if paths.iter().any(is_leftover) || !self.lone_notes()?.is_empty() {
             return Ok(false);
         }
         for path in paths.iter().filter(|path| has_suffix(path, RECORD)) {

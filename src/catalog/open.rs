@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::names::{LABEL, is_archive, stem_of};
+use super::names::{COPIED, LABEL, is_archive, stem_of};
 use super::{Backup, Catalog, Label, Manifest, Slot};
 use crate::archive;
 use crate::encryption::{self, Encryption, Keys};
@@ -167,19 +167,23 @@ impl Catalog {
         Ok(())
     }
 
-    /// Labels whose archive never got its name, or is pruned.
-    pub(super) fn lone_labels(&self) -> Result<Vec<PathBuf>> {
+    /// Labels, and notes of copies, whose archive never got its name, or is pruned.
+    pub(super) fn lone_notes(&self) -> Result<Vec<PathBuf>> {
         let archives: BTreeSet<String> = storage::list(&self.folder)?
             .iter()
             .filter(|path| is_archive(path))
             .map(|path| stem_of(path))
             .collect();
-        let mut labels = self.leftovers(LABEL)?;
-        labels.retain(|path| {
-            let name = storage::name_of(path);
-            !archives.contains(name.strip_suffix(LABEL).unwrap_or(&name))
-        });
-        Ok(labels)
+        let mut lone = Vec::new();
+        for suffix in [LABEL, COPIED] {
+            let mut paths = self.leftovers(suffix)?;
+            paths.retain(|path| {
+                let name = storage::name_of(path);
+                !archives.contains(name.strip_suffix(suffix).unwrap_or(&name))
+            });
+            lone.extend(paths);
+        }
+        Ok(lone)
     }
 }
 

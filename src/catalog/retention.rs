@@ -30,7 +30,7 @@ impl Catalog {
         for path in self.leftovers(UNPACKED)? {
             discard_database(&path)?;
         }
-        for path in self.lone_labels()? {
+        for path in self.lone_notes()? {
             storage::remove(&path)?;
         }
         self.sweep_scratch()?;

@@ -1,6 +1,7 @@
 //! `doctor`: everything that an operator would look at, in one go, without changing anything.
 
 mod keys;
+mod offsite;
 
 use serde::Serialize;
 use serde_json::json;
@@ -91,6 +92,7 @@ pub(super) async fn doctor(context: Context<'_>) -> Outcome {
     look_at_disk(&context, &mut exam);
     look_at_jobs(&context, &mut exam);
     keys::look(&context, &mut exam);
+    offsite::look(&context, &mut exam).await;
     let migrations = Migrations::read(&context.settings.migrations);
     let migrations = exam.take("migrations", migrations);
     let opened = open_as_it_is(&context).await;

@@ -48,7 +48,8 @@ pub use backup::backup;
 pub use changed::changed_files;
 pub use migrate::{migrate, migrate_with, repair, stamp};
 pub use offsite::{
-    At, Copies, Fetching, Shelf, Upload, fetch, open_shelf, prune_remote, upload, verify_remote,
+    At, Copies, Fetching, Shelf, Upload, fetch, open_shelf, prune_remote, reach, upload,
+    verify_remote,
 };
 pub use prune::{Judged, Pruning, prune};
 pub use report::{Applied, BackupSummary, Phase, Report};

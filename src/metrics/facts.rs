@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::catalog::Purpose;
 use crate::clock::Stamp;
 use crate::error::{Error, NOT_PROVEN, Result};
-use crate::job::{Report, Settings};
+use crate::job::{Copies, Report, Settings};
 use crate::migration::{Migrations, Version, version_name};
 use crate::restore::Method;
 use crate::storage::{self, PathKind};
@@ -32,6 +32,17 @@ pub struct Facts {
     pub(super) database_bytes: Option<u64>,
     pub(super) holds_backup: bool,
     pub(super) backups: Option<Backups>,
+    pub(super) offsite: Option<Offsite>,
+}
+
+/// How it stands with the copies off site.
+#[derive(Debug, Clone)]
+pub(super) struct Offsite {
+    /// How many backups have none; `None` where that could not be seen.
+    pub(super) pending: Option<usize>,
+    /// The job had something to copy.
+    pub(super) tried: bool,
+    pub(super) failed: bool,
 }
 
 /// Where the database is.
@@ -73,6 +84,7 @@ impl Facts {
             database_bytes: database_bytes(settings),
             holds_backup: report.backup.is_some(),
             backups: seen("the backups folder", Backups::look(settings)),
+            offsite: offsite(settings, report),
         }
     }
 
@@ -93,6 +105,7 @@ impl Facts {
             database_bytes: None,
             holds_backup: false,
             backups: None,
+            offsite: None,
         }
     }
 
@@ -164,6 +177,17 @@ fn place(name: &str, migrations: Option<&Migrations>) -> Revision {
             .filter(|_| is_known)
             .map(|migrations| migrations.between(version, migrations.head()).count()),
     }
+}
+
+fn offsite(settings: &Settings, report: &Report) -> Option<Offsite> {
+    let place = settings.shelf()?.to_string();
+    let pending = settings.catalog().not_copied(&place);
+    let failed = |copies: &Copies| copies.error.is_some();
+    Some(Offsite {
+        pending: seen("what is not off site yet", pending).map(|backups| backups.len()),
+        tried: report.offsite.is_some(),
+        failed: report.offsite.as_ref().is_some_and(failed),
+    })
 }
 
 fn database_bytes(settings: &Settings) -> Option<u64> {

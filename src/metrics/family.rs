@@ -72,13 +72,16 @@ pub(super) const BACKUP_BYTES: &str = "safestep_backup_last_bytes";
 pub(super) const BACKUPS: &str = "safestep_backups";
 pub(super) const BACKUPS_BYTES: &str = "safestep_backups_bytes";
 pub(super) const VERIFIED_AT: &str = "safestep_last_verification_timestamp_seconds";
+pub(super) const OFFSITE_AT: &str = "safestep_offsite_last_success_timestamp_seconds";
+pub(super) const OFFSITE_PENDING: &str = "safestep_offsite_pending_backups";
+pub(super) const OFFSITE_FAILURES: &str = "safestep_offsite_failures_total";
 pub(super) const DAEMON_READY: &str = "safestep_daemon_ready";
 pub(super) const TASK_RUNS: &str = "safestep_daemon_task_runs_total";
 pub(super) const TASK_SUCCESS_AT: &str = "safestep_daemon_task_last_success_timestamp_seconds";
 pub(super) const TASK_NEXT_AT: &str = "safestep_daemon_task_next_timestamp_seconds";
 
 /// All of them.
-pub const FAMILIES: [Family; 25] = [
+pub const FAMILIES: [Family; 28] = [
     labelled(
         BUILD_INFO,
         Kind::Gauge,
@@ -156,6 +159,20 @@ pub const FAMILIES: [Family; 25] = [
     gauge(
         VERIFIED_AT,
         "When the backups of the database were last read back and all found good.",
+    ),
+    gauge(
+        OFFSITE_AT,
+        "When a job last left every backup of the database with a copy off site.",
+    ),
+    gauge(
+        OFFSITE_PENDING,
+        "Backups of the database of which no copy lies off site yet; missing where there is no place for copies.",
+    ),
+    labelled(
+        OFFSITE_FAILURES,
+        Kind::Counter,
+        &[],
+        "Jobs that could not copy all backups off site.",
     ),
     gauge(
         DAEMON_READY,

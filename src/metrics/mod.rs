@@ -14,12 +14,12 @@ use std::collections::BTreeMap;
 
 use crate::clock::Stamp;
 use crate::error::NOT_PROVEN;
-use facts::{Backups, Revision};
+use facts::{Backups, Offsite, Revision};
 use family::{
     BACKUP_AT, BACKUP_BYTES, BACKUP_MADE_AT, BACKUPS, BACKUPS_BYTES, BLOCKED, BUILD_INFO,
-    DAEMON_READY, DATABASE_BYTES, DURATION, EXIT_CODE, OPERATOR, PENDING, PHASE, RESTORES,
-    REVISION, REVISION_INFO, RUN_AT, RUN_INFO, RUNS, SUCCESS_AT, TASK_NEXT_AT, TASK_RUNS,
-    TASK_SUCCESS_AT, VERIFIED_AT,
+    DAEMON_READY, DATABASE_BYTES, DURATION, EXIT_CODE, OFFSITE_AT, OFFSITE_FAILURES,
+    OFFSITE_PENDING, OPERATOR, PENDING, PHASE, RESTORES, REVISION, REVISION_INFO, RUN_AT, RUN_INFO,
+    RUNS, SUCCESS_AT, TASK_NEXT_AT, TASK_RUNS, TASK_SUCCESS_AT, VERIFIED_AT,
 };
 use text::Key;
 
@@ -96,6 +96,21 @@ impl Registry {
         if job.holds_backup {
             self.set(database, BACKUP_AT, job.ended_at as f64);
         }
+        match &job.offsite {
+            Some(offsite) => self.copies(database, job.ended_at, offsite),
+            None => self.forget(database, OFFSITE_PENDING),
+        }
+    }
+
+    fn copies(&mut self, database: &str, at: u64, offsite: &Offsite) {
+        if let Some(pending) = offsite.pending {
+            self.set(database, OFFSITE_PENDING, pending as f64);
+        }
+        if offsite.tried && !offsite.failed && offsite.pending == Some(0) {
+            self.set(database, OFFSITE_AT, at as f64);
+        }
+        let more = f64::from(offsite.failed);
+        self.count(OFFSITE_FAILURES, database, &[], more);
     }
 
     /// The backups of a database were read back, and all of them are good.
@@ -239,6 +254,7 @@ mod tests {
             database_bytes: Some(4096),
             holds_backup: false,
             backups: None,
+            offsite: None,
         }
     }
 

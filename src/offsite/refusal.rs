@@ -109,9 +109,10 @@ impl Refusal {
     }
 }
 
-/// One line, and not a long one: it is somebody else's text.
+/// The first line, and not a long one: it is somebody else's text.
 fn shortened(text: &str) -> String {
-    let plain = text
+    let first = text.trim().lines().next().unwrap_or_default();
+    let plain = first
         .chars()
         .map(|letter| if letter.is_control() { ' ' } else { letter });
     plain.take(SHOWN_LETTERS).collect::<String>().trim().into()

@@ -29,7 +29,7 @@ const MOST_PARTS: u64 = 10_000;
 /// Each is in memory until it is there.
 const PARTS_IN_FLIGHT: usize = 2;
 /// So often what was cut is begun anew: a part, or a file that is sent in one.
-const ATTEMPTS: u32 = 5;
+const ATTEMPTS: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(500);
 /// The name under which an archive's SHA-256 is kept with it.
 const SHA256: &str = "sha256";
@@ -150,6 +150,7 @@ impl Job<'_> {
 
     async fn put_archive(&self) -> Result<()> {
         for attempt in 1.. {
+            let had_conditions = self.has_conditions();
             let failure = match self.send_archive().await {
                 Ok(()) => return Ok(()),
                 Err(failure) => failure,
@@ -162,9 +163,22 @@ impl Job<'_> {
                     There::Nothing => {}
                 }
             }
+            // Each of several parts was begun anew often enough.
+            let is_new = had_conditions && !self.has_conditions();
+            if self.is_large() && !is_new {
+                return Err(failure);
+            }
             self.again(attempt, failure).await?;
         }
         Ok(())
+    }
+
+    fn is_large(&self) -> bool {
+        self.label.archive_bytes > PART_BYTES
+    }
+
+    fn has_conditions(&self) -> bool {
+        self.store().conditional().load(Ordering::Relaxed)
     }
 
     async fn put_label(&self) -> Result<()> {
@@ -208,7 +222,7 @@ impl Job<'_> {
             } = self;
             return folder::copy(&mut source, label, &path, act, patience, *monitor).await;
         }
-        if self.label.archive_bytes <= PART_BYTES {
+        if !self.is_large() {
             let whole = source.next(PART_BYTES)?.unwrap_or_default();
             let more = source.next(1)?;
             source.require(self.label)?;
@@ -280,7 +294,7 @@ impl Job<'_> {
         if let Some(path) = self.store().file_of(key) {
             return folder::write(&bytes::Bytes::from(payload), &path);
         }
-        let mode = if self.store().conditional().load(Ordering::Relaxed) {
+        let mode = if self.has_conditions() {
             PutMode::Create
         } else {
             PutMode::Overwrite

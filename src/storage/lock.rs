@@ -94,7 +94,7 @@ impl JobLock {
     }
 }
 
-/// A lock that many may hold at once, and nobody while it is [free](Self::is_free).
+/// A lock that many may hold at once, or one [alone](Self::alone).
 #[derive(Debug)]
 pub struct SharedLock {
     _file: File,
@@ -109,13 +109,11 @@ impl SharedLock {
         Ok(Self { _file: file })
     }
 
-    /// Whether nobody holds it.
-    pub fn is_free(folder: &Path, name: &str) -> Result<bool> {
+    /// Holds it alone; `None` where others hold it.
+    pub fn alone(folder: &Path, name: &str) -> Result<Option<Self>> {
         let path = folder.join(name);
-        if !path.exists() {
-            return Ok(true);
-        }
-        try_lock(&open(&path)?, &path)
+        let file = open(&path)?;
+        Ok(try_lock(&file, &path)?.then_some(Self { _file: file }))
     }
 }
 

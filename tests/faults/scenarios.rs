@@ -310,7 +310,7 @@ pub fn encrypted_pruning() -> Scenario {
         it.sandbox.backup();
     }
     let name = "upgrade, encrypted backups pruned";
-    Scenario::new(name, it, &["run", "--keep", "2"])
+    Scenario::new(name, it, &["run", "--keep-last", "2"])
 }
 
 pub fn encrypted_steps() -> Scenario {
@@ -328,6 +328,63 @@ pub fn encrypted_restore() -> Scenario {
     it.sandbox.run(&["run"]).expect_code(0);
     let args = &["restore", "latest", "--yes", "--identity-file", IDENTITY];
     let mut scenario = Scenario::new("restore of an encrypted backup", it, args);
+    scenario.kept.push(wanted);
+    scenario
+}
+
+/// A place off site that is set back with the backups.
+fn with_copies(it: &Drill, more: &str) {
+    let store = it.sandbox.path("backups/store");
+    fs::create_dir_all(&store).unwrap();
+    let config = format!("[offsite]\nurl = \"file://{}\"\n{more}", store.display());
+    fs::write(it.sandbox.path("safestep.toml"), config).unwrap();
+}
+
+/// What is not copied, the next backup copies.
+pub fn copied(mode: Mode) -> Scenario {
+    let it = Drill::at("003", mode, ROWS);
+    with_copies(&it, "");
+    let name = name(mode, "upgrade with copies off site");
+    Scenario::new(name, it, &["run"]).then(&["backup"], Then::AsLeft)
+}
+
+pub fn copied_before(mode: Mode) -> Scenario {
+    let it = Drill::at("003", mode, ROWS);
+    with_copies(&it, "required = true\n");
+    let name = name(mode, "upgrade with a required copy");
+    Scenario::new(name, it, &["run"])
+}
+
+pub fn copied_before_steps() -> Scenario {
+    let it = Drill::at("003", Mode::Wal, ROWS);
+    with_copies(&it, "required = true\n");
+    it.sandbox.add_migration("009_in_steps", NON_TRANSACTIONAL);
+    let name = "plan outside a transaction with a required copy";
+    Scenario::new(name, it, &["run"]).in_steps()
+}
+
+/// Copies are pruned, too.
+pub fn copies_pruned() -> Scenario {
+    let it = Drill::at("003", Mode::Wal, ROWS);
+    with_copies(&it, "keep_last = 2\n");
+    for round in 0..3 {
+        it.sandbox
+            .sql(&format!("UPDATE users SET email = 'round {round}'"));
+        it.sandbox.backup();
+    }
+    it.sandbox.sql("UPDATE users SET email = 'last'");
+    let args = &["run", "--keep-last", "2"];
+    let next = &["backup", "--keep-last", "2"];
+    Scenario::new("upgrade, copies pruned", it, args).then(next, Then::AsLeft)
+}
+
+pub fn restore_of_a_copy() -> Scenario {
+    let it = Drill::at("003", Mode::Wal, ROWS);
+    with_copies(&it, "");
+    let wanted = it.state();
+    it.sandbox.run(&["run"]).expect_code(0);
+    let args = &["restore", "--remote", "latest", "--yes"];
+    let mut scenario = Scenario::new("restore of a copy", it, args);
     scenario.kept.push(wanted);
     scenario
 }

@@ -10,12 +10,14 @@ use crate::support::{Sandbox, text, tool};
 use crate::trial::Trial;
 
 /// Every variable that is read, and what must not be taken for a value of it.
-const VARIABLES: [&str; 10] = [
+const VARIABLES: [&str; 12] = [
     "SAFESTEP_DATABASE",
     "SAFESTEP_MIGRATIONS",
     "SAFESTEP_BACKUPS",
     "SAFESTEP_LOCK_TIMEOUT",
     "SAFESTEP_KEEP_LAST",
+    "SAFESTEP_KEEP_WITHIN",
+    "SAFESTEP_MAX_TOTAL",
     "SAFESTEP_COMPRESSION",
     "SAFESTEP_LOG_DIR",
     "SAFESTEP_CONFIG",

@@ -69,7 +69,7 @@ fn backup(random: &mut Random, now: u64, number: u64) -> Candidate {
     made.is_good = random.below(5) > 0;
     made.group.is_replaced = random.below(4) == 0;
     if random.below(6) == 0 {
-        made.group.source = "/srv/other.db".to_owned();
+        "/srv/other.db".clone_into(&mut made.group.source);
     }
     if random.below(20) == 0 {
         made.held = vec![Reason::Needed];

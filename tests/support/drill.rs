@@ -110,12 +110,37 @@ impl Drill {
             .flat_map(|folder| files_ending(folder, ""))
             .filter_map(|path| litter(&path))
             .collect();
+        left.extend(self.uncopied());
         for record in records(&self.sandbox.backups()) {
             if record["outcome"].is_null() {
                 left.push(format!("a record without an outcome: {record}"));
             }
         }
         left
+    }
+
+    /// Where there is a place off site below the backups: what lies there and is no backup, and what should and does not.
+    fn uncopied(&self) -> Vec<String> {
+        let store = self.sandbox.path("backups/store");
+        let shelf = store.join("fastflow");
+        if !store.exists() {
+            return Vec::new();
+        }
+        let labels = files_ending(&shelf, ".label.json");
+        let label_of = |archive: &Path| {
+            let name = archive.file_name().unwrap().to_string_lossy();
+            shelf.join(format!("{}.label.json", name.trim_end_matches(".tar.gz")))
+        };
+        let copies = files_ending(&shelf, ".tar.gz");
+        let bare = copies.iter().filter(|copy| !label_of(copy).exists());
+        let bare = bare.map(|copy| format!("{} has no label", copy.display()));
+        let alone = (labels.len() > copies.len()).then(|| "a label has no archive".to_owned());
+        let archives = self.sandbox.archives();
+        let missing = archives
+            .iter()
+            .filter(|archive| !shelf.join(archive.file_name().unwrap()).exists())
+            .map(|archive| format!("{} is not off site", archive.display()));
+        bare.chain(alone).chain(missing).collect()
     }
 
     #[track_caller]
@@ -168,7 +193,13 @@ fn litter(path: &Path) -> Option<String> {
         let archive = path.with_file_name(format!("{stem}.tar.gz.age"));
         return (!archive.exists()).then(|| format!("{name} has no archive"));
     }
+    if let Some(stem) = name.strip_suffix(".offsite.json") {
+        let archive = path.with_file_name(format!("{stem}.tar.gz"));
+        return (!archive.exists()).then(|| format!("{name} has no archive"));
+    }
     let expected = [
+        "safestep-offsite-lock",
+        "safestep-download-lock",
         ".tar.gz",
         ".tar.zst",
         ".tar",

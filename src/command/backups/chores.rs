@@ -67,40 +67,43 @@ fn pruned(report: &Pruning) -> String {
     } else {
         "removed"
     };
-    let line = |judged: &Judged, words: String| {
-        vec![
-            words,
-            judged.id.clone(),
-            judged.created_at.clone(),
-            bytes(judged.archive_bytes),
-            match judged.purpose {
-                Purpose::BeforeRestore => "before a restore".into(),
-                Purpose::Migration | Purpose::Manual => String::new(),
-            },
-        ]
-    };
     let gone = report.removed.iter().map(|one| {
-        let why = one.goes.map_or_else(String::new, |why| format!(": {why}"));
-        line(one, format!("{word}{why}"))
+        let why = one.goes.map_or_else(String::new, |why| why.to_string());
+        judged(word, one, &why)
     });
     let kept = report.kept.iter().map(|one| {
         let reasons: Vec<String> = one.stays.iter().map(ToString::to_string).collect();
-        line(one, format!("stays: {}", reasons.join(", ")))
+        judged("stays", one, &reasons.join(", "))
     });
     let rows: Vec<Vec<String>> = gone.chain(kept).collect();
     let mut text = table(&rows);
     for locked in &report.locked {
-        text.push_str(&format!("stays: LOCKED  {locked}\n"));
+        text.push_str(&format!("stays     LOCKED  {locked}\n"));
     }
     for error in &report.unusable {
-        text.push_str(&format!("stays: UNUSABLE  {error}\n"));
+        text.push_str(&format!("stays     UNUSABLE  {error}\n"));
     }
     if report.removed.is_empty() {
         text.push_str(&format!("Nothing to remove in {}.\n", report.folder));
     }
     if let Some(most) = report.max_total_bytes {
         let taken = bytes(report.folder_bytes);
-        text.push_str(&format!("The folder takes {taken} of {}.\n", bytes(most)));
+        let most = bytes(most);
+        text.push_str(&format!("The folder takes {taken}; it may take {most}.\n"));
     }
     text
+}
+
+fn judged(word: &str, backup: &Judged, why: &str) -> Vec<String> {
+    let of = match backup.purpose {
+        Purpose::BeforeRestore => "before a restore: ",
+        Purpose::Migration | Purpose::Manual => "",
+    };
+    vec![
+        word.to_owned(),
+        backup.id.clone(),
+        backup.created_at.clone(),
+        bytes(backup.archive_bytes),
+        format!("{of}{why}"),
+    ]
 }

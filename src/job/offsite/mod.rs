@@ -33,6 +33,8 @@ pub use verify::verify_remote;
 
 pub(super) use required::protect;
 
+/// Whoever only asks whether a store answers does not wait for long.
+const SHORTEST_LOOK: Duration = Duration::from_secs(10);
 /// To look at what is there, a store has so long.
 const LONGEST_LOOK: Duration = Duration::from_mins(2);
 /// What is fetched may be large, and the network slow: a connection that stands still ends by itself.
@@ -62,6 +64,19 @@ impl Context<'_> {
     fn remote(&self, offsite: &Offsite) -> Result<Remote> {
         Ok(Remote::open(&offsite.place)?.folder(&self.settings.shelf_name()))
     }
+}
+
+/// Whether the place answers, within a few seconds.
+///
+/// # Errors
+/// Why not.
+pub async fn reach(context: &Context<'_>) -> Result<()> {
+    let Some(offsite) = context.offsite() else {
+        return Ok(());
+    };
+    let patience = patience(SHORTEST_LOOK, context.interrupt);
+    let remote = context.remote(offsite)?;
+    remote.subfolders(&patience).await.map(drop)
 }
 
 fn patience(limit: Duration, interrupt: &Interrupt) -> Patience<'_> {

@@ -4,10 +4,11 @@ use super::super::keep::Keeping;
 use super::super::report::BackupSummary;
 use super::super::run::Run;
 use super::{patience, upload};
-use crate::catalog::Catalog;
+use crate::catalog::{Backup, Catalog};
 use crate::error::Result;
 use crate::fault::{self, Point};
 use crate::snapshot::Snapshot;
+use crate::storage;
 
 /// The archive of a snapshot in the making. Where a copy is required, it is finished and uploaded first; nothing is changed
 /// yet, whatever fails. Where the snapshot is a twin of an earlier backup, that one's copy counts, and the store is asked
@@ -35,7 +36,9 @@ pub(in crate::job) async fn protect(
     let mut copies = run.report.offsite.take().unwrap_or_default();
     copies.place = remote.place().to_string();
     let patience = patience(offsite.timeout, context.interrupt);
-    let sent = upload::send(&context, catalog, &remote, &patience, &kept.backup).await;
+    let sent = upload::send(&context, catalog, &remote, &patience, &kept.backup)
+        .await
+        .and_then(|()| require_kept(&kept.backup));
     match &sent {
         Ok(()) => copies.uploaded.push(kept.backup.manifest.id.clone()),
         Err(error) => copies.error = Some(error.to_string()),
@@ -44,4 +47,9 @@ pub(in crate::job) async fn protect(
     sent?;
     fault::reach(Point::OffsiteProtected);
     Ok(Keeping::Done(Box::new(kept)))
+}
+
+/// What nobody has sent since it vanished is not there.
+fn require_kept(backup: &Backup) -> Result<()> {
+    storage::open(&backup.path).map(drop)
 }

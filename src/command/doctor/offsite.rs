@@ -1,0 +1,31 @@
+//! Where copies of the backups go, whether that can be reached, and how many are not there yet.
+
+use super::Examination;
+use crate::job::{self, Context};
+
+/// Where a copy is required, a store that cannot be reached keeps migrations from beginning; else the jobs make up for it.
+pub(super) async fn look(context: &Context<'_>, exam: &mut Examination) {
+    let settings = context.settings;
+    let (Some(offsite), Some(place)) = (&settings.offsite, settings.shelf()) else {
+        return;
+    };
+    let place = place.to_string();
+    match job::reach(context).await {
+        Ok(()) => exam.ok("off site", format!("{place} can be listed")),
+        Err(error) if offsite.required => {
+            exam.take::<()>("off site", Err(error));
+        }
+        Err(error) => exam.note("off site", format!("{error}. {}", error.hint())),
+    }
+    match exam.take("off site", settings.catalog().not_copied(&place)) {
+        Some(left) if left.is_empty() => exam.ok("off site", "all backups are there"),
+        Some(left) => exam.note(
+            "off site",
+            format!(
+                "{} of the backups are not there yet; the next job sends them, or `safestep backups upload --all`",
+                left.len()
+            ),
+        ),
+        None => {}
+    }
+}
