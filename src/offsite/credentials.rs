@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::access::Access;
 use super::ini;
-use super::place::Access;
 use crate::error::Result;
 use crate::storage::{self, PathKind};
 

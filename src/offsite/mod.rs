@@ -8,6 +8,7 @@
 //! Nothing that lies there is ever overwritten. The only module that uses `object_store`.
 
 mod abandoned;
+mod access;
 mod archive;
 mod credentials;
 mod download;
@@ -34,9 +35,10 @@ use crate::error::Result;
 use failure::Act;
 use open::Store;
 
+pub use access::Access;
 pub use list::Listing;
 pub use patience::Patience;
-pub use place::{Access, Place};
+pub use place::Place;
 pub use remove::Removed;
 pub use upload::Uploaded;
 pub use variables::VARIABLES;
