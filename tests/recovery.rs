@@ -53,6 +53,7 @@ impl World {
             shell: (vec!["sh".into()], String::new()),
         };
         world.write_key();
+        fs::create_dir(world.sandbox.path("store")).unwrap();
         world
             .job(&["upgrade", "003", "--create-if-missing"])
             .expect_code(0);
@@ -121,7 +122,9 @@ impl World {
     fn job(&self, arguments: &[&str]) -> Run {
         let mut command = self.sandbox.command(arguments);
         self.prepare(&mut command);
-        Run::of(&command.output().expect("the program starts"))
+        let run = Run::of(&command.output().expect("the program starts"));
+        assert!(!run.stderr.contains("WARN"), "{}", run.stderr);
+        run
     }
 
     fn has(&self, needed: &str) -> bool {
@@ -353,7 +356,7 @@ fn on_a_full_disk_backups_make_room_for_the_next_job() {
     let mut world = World::new(Offsite::Nowhere, false);
     world
         .sandbox
-        .sql("CREATE TABLE bulk AS SELECT 0 AS i, randomblob(1000000) AS b");
+        .sql("CREATE TABLE bulk AS SELECT 0 AS i, randomblob(8000000) AS b");
     for i in 0..6 {
         world.sandbox.sql(&format!("UPDATE bulk SET i = {i}"));
         world.job(&["backup"]).expect_code(0);
@@ -364,7 +367,7 @@ fn on_a_full_disk_backups_make_room_for_the_next_job() {
             ["unshare", "--map-root-user", "--mount", "sh"]
                 .map(String::from)
                 .to_vec(),
-            "cp -a \"$SAFESTEP_BACKUPS\" kept && mount -t tmpfs -o size=7m small \"$SAFESTEP_BACKUPS\" && \
+            "cp -a \"$SAFESTEP_BACKUPS\" kept && mount -t tmpfs -o size=50m small \"$SAFESTEP_BACKUPS\" && \
              cp -a kept/. \"$SAFESTEP_BACKUPS/\""
                 .into(),
         );
