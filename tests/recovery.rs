@@ -356,18 +356,19 @@ fn on_a_full_disk_backups_make_room_for_the_next_job() {
     let mut world = World::new(Offsite::Nowhere, false);
     world
         .sandbox
-        .sql("CREATE TABLE bulk AS SELECT 0 AS i, randomblob(8000000) AS b");
-    for i in 0..6 {
-        world.sandbox.sql(&format!("UPDATE bulk SET i = {i}"));
+        .sql("CREATE TABLE bulk AS SELECT randomblob(8000000) AS b");
+    let change = "UPDATE users SET username = username || '!'";
+    for _ in 0..6 {
+        world.sandbox.sql(change);
         world.job(&["backup"]).expect_code(0);
     }
-    world.sandbox.sql("UPDATE bulk SET i = 6");
+    world.sandbox.sql(change);
     if cfg!(feature = "mounts") {
         world.shell = (
             ["unshare", "--map-root-user", "--mount", "sh"]
                 .map(String::from)
                 .to_vec(),
-            "cp -a \"$SAFESTEP_BACKUPS\" kept && mount -t tmpfs -o size=50m small \"$SAFESTEP_BACKUPS\" && \
+            "cp -a \"$SAFESTEP_BACKUPS\" kept && mount -t tmpfs -o size=60m small \"$SAFESTEP_BACKUPS\" && \
              cp -a kept/. \"$SAFESTEP_BACKUPS/\""
                 .into(),
         );
