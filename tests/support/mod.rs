@@ -14,6 +14,8 @@ pub mod evidence;
 pub mod keys;
 #[cfg(feature = "containers")]
 pub mod podman;
+#[cfg(feature = "s3")]
+pub mod s3;
 #[cfg(all(feature = "strace", target_arch = "x86_64"))]
 pub mod tracer;
 
