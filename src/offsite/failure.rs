@@ -58,6 +58,10 @@ fn explain(error: &object_store::Error) -> Option<(OffsiteCause, String)> {
     if let Some(refusal) = Refusal::within(error) {
         return Some((refusal.cause(), refusal.to_string()));
     }
+    // In a folder, the reason is one of files, and would be taken for a folder that is not there.
+    if matches!(error, object_store::Error::NotFound { .. }) {
+        return by_kind(error);
+    }
     let mut transport = None;
     let mut next: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(reason) = next {

@@ -78,6 +78,10 @@ impl Place {
             place.prefix = tidy(&fast_flow(access, "S3_PREFIX").unwrap_or_default());
         }
         place.check()?;
+        let style = access.variable("S3_USE_PATH_STYLE");
+        if scheme == Scheme::S3 && style.is_some_and(|style| switch(style).is_none()) {
+            return Err("S3_USE_PATH_STYLE is neither true nor false".into());
+        }
         place.endpoint().map_or(Ok(()), check_endpoint)?;
         Ok(place)
     }
@@ -97,8 +101,7 @@ impl Place {
 
     /// Whether the bucket is the first part of the path, and not of the host's name.
     pub(super) fn has_path_style(&self, usual: bool) -> bool {
-        let of_fast_flow = self.access.variable("S3_USE_PATH_STYLE");
-        let of_fast_flow = of_fast_flow.map(|value| matches!(value, "true" | "1" | "yes" | "True"));
+        let of_fast_flow = self.access.variable("S3_USE_PATH_STYLE").and_then(switch);
         self.access.path_style.or(of_fast_flow).unwrap_or(usual)
     }
 
@@ -170,6 +173,14 @@ fn scheme_of(text: &str) -> Option<Scheme> {
         .iter()
         .find(|(name, _)| name.eq_ignore_ascii_case(text));
     found.map(|(_, scheme)| *scheme)
+}
+
+fn switch(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" => Some(true),
+        "false" | "0" | "no" => Some(false),
+        _ => None,
+    }
 }
 
 fn fast_flow(access: &Access, name: &str) -> Option<String> {
@@ -272,7 +283,7 @@ mod tests {
 
     #[test]
     fn nothing_of_the_credentials_is_shown() {
-        let access = Access::of(&|_| Some("hidden".into()));
+        let access = Access::of(&|name| name.contains("KEY").then(|| "hidden".into()));
         let place = Place::parse("s3://bucket", &access).expect("good");
         assert!(!format!("{access:?} {place:?} {place}").contains("hidden"));
     }
