@@ -18,6 +18,7 @@ use safestep::enums::EnumMap;
 use safestep::job::{self, Context, Goal, Report, Settings};
 use safestep::migration::Migrations;
 use safestep::monitor::Silent;
+use safestep::retention::Policy;
 use safestep::schema;
 use safestep::sqlite::{self, Access, Begin, Connection, Depth, Interrupt};
 use safestep::verify::{ForeignKeys, Inventory};
