@@ -110,7 +110,9 @@ pub(super) async fn copy_after(context: &Context<'_>, report: &mut Report) -> Re
         Err(not_again(&copies.place))
     } else {
         let (sent, pruned) = copy(context, offsite, &mut copies).await;
-        report.warnings.extend(pruned.err().map(not_removed));
+        report
+            .warnings
+            .extend(pruned.as_ref().err().map(not_removed));
         sent
     };
     if let Err(error) = &done {
@@ -147,7 +149,7 @@ fn warn(context: &Context<'_>, report: &mut Report, error: &Error) {
 }
 
 /// Credentials that may write and not remove are a good choice: then it is the store that throws away what is old.
-fn not_removed(error: Error) -> Problem {
+fn not_removed(error: &Error) -> Problem {
     let message =
         format!("the copies are there, and what need not be kept could not be removed: {error}");
     Problem::new("off site", message)
