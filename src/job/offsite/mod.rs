@@ -109,7 +109,11 @@ pub(super) async fn copy_after(context: &Context<'_>, report: &mut Report) -> Re
             .to_string();
         Err(not_again(&copies.place))
     } else {
-        copy(context, offsite, &mut copies).await
+        let (sent, pruned) = copy(context, offsite, &mut copies).await;
+        report
+            .warnings
+            .extend(pruned.as_ref().err().map(not_removed));
+        sent
     };
     if let Err(error) = &done {
         if matches!(error, Error::Offsite(_)) && error.exit_code() == NOT_NOW {
@@ -144,18 +148,35 @@ fn warn(context: &Context<'_>, report: &mut Report, error: &Error) {
     report.warnings.push(Problem::new("off site", message));
 }
 
-async fn copy(context: &Context<'_>, offsite: &Offsite, copies: &mut Copies) -> Result<()> {
+/// Credentials that may write and not remove are a good choice: then it is the store that throws away what is old.
+fn not_removed(error: &Error) -> Problem {
+    let message =
+        format!("the copies are there, and what need not be kept could not be removed: {error}");
+    Problem::new("off site", message)
+}
+
+/// What came of the uploads, and of the pruning behind them.
+async fn copy(
+    context: &Context<'_>,
+    offsite: &Offsite,
+    copies: &mut Copies,
+) -> (Result<()>, Result<()>) {
     let interrupt = context.interrupt.for_signals_alone();
     let patience = patience(offsite.timeout, &interrupt);
-    let remote = context.remote(offsite)?;
+    let remote = match context.remote(offsite) {
+        Ok(remote) => remote,
+        Err(error) => return (Err(error), Ok(())),
+    };
     copies.place = remote.place().to_string();
     let catalog = context.catalog();
     let before = copies.uploaded.len();
     let sent = send_in_turn(context, &remote, &patience, copies).await;
-    if copies.uploaded.len() > before {
-        prune::after_upload(context, &catalog, &remote, &patience, copies).await?;
-    }
-    sent
+    let pruned = if copies.uploaded.len() > before {
+        prune::after_upload(context, &catalog, &remote, &patience, copies).await
+    } else {
+        Ok(())
+    };
+    (sent, pruned)
 }
 
 /// Until nothing is left. Another job that uploads takes along what this one has made: it looks once more when it has given up
