@@ -256,6 +256,25 @@ fn time_that_is_up_and_a_signal_end_an_upload_and_leave_nothing_half_done() {
 }
 
 #[test]
+fn an_archive_that_nobody_will_label_is_cleared_after_a_day_and_one_that_is_here_never() {
+    let world = World::new();
+    world.upload().expect("uploaded");
+    fs::remove_file(world.away(&world.label_name())).expect("removed");
+    let archive = world.away(&world.label.archive);
+    let clear = |own: &[String]| {
+        block_on(world.remote().clear_abandoned(own, &world.patience())).expect("cleared")
+    };
+    assert_eq!(clear(&[]), 0, "it may be on its way");
+    let long_ago = std::time::SystemTime::UNIX_EPOCH + Duration::from_hours(1);
+    let file = fs::File::options().write(true).open(&archive);
+    file.expect("opens").set_modified(long_ago).expect("set");
+    assert_eq!(clear(std::slice::from_ref(&world.label.archive)), 0);
+    assert!(archive.exists());
+    assert_eq!(clear(&[]), 1);
+    assert!(!archive.exists());
+}
+
+#[test]
 fn what_a_killed_upload_has_left_is_cleared_and_others_are_left_alone() {
     let world = World::new();
     world.upload().expect("uploaded");

@@ -16,6 +16,7 @@ use super::failure::Act;
 use super::folder;
 use super::patience::Patience;
 use super::refusal::Refusal;
+use super::remove::Removed;
 use super::service::Service;
 use crate::catalog::label_name;
 use crate::clock::Stamp;
@@ -38,11 +39,34 @@ struct Begun {
 
 impl Remote {
     /// Throws away uploads into this folder that nobody will finish: those of archives that are `own` at once, others after a
-    /// day. Says how many. Google and Azure are asked for nothing: there a rule of the bucket does it, or a week.
+    /// day; and after a day archives without a label that are not `own`. Says how many. Google and Azure are asked for nothing: there a rule of the bucket does it, or a week.
     ///
     /// # Errors
     /// [`crate::error::Error::Offsite`]
     pub async fn clear_abandoned(&self, own: &[String], patience: &Patience<'_>) -> Result<usize> {
+        let unlabelled = self.clear_unlabelled(own, patience).await?;
+        let unfinished = self.clear_unfinished(own, patience).await?;
+        Ok(unlabelled + unfinished)
+    }
+
+    /// Archives whose label never came, or went first and the archive not after it. Those that are here get one when they are
+    /// uploaded again.
+    async fn clear_unlabelled(&self, own: &[String], patience: &Patience<'_>) -> Result<usize> {
+        let act = self.act("look for archives without a label in");
+        let mut cleared = 0;
+        for (name, modified) in self.unlabelled(&act, patience).await? {
+            if own.contains(&name) || !is_old(Some(modified)) {
+                continue;
+            }
+            let key = self.key_of(&name);
+            if self.delete(&key, &act, patience).await? == Removed::Gone {
+                cleared += 1;
+            }
+        }
+        Ok(cleared)
+    }
+
+    async fn clear_unfinished(&self, own: &[String], patience: &Patience<'_>) -> Result<usize> {
         let act = self.act("look for abandoned uploads in");
         if let Some(folder) = self.store.file_of(&self.key) {
             return folder::clear(&folder, own, is_old);

@@ -54,12 +54,7 @@ impl Remote {
                 Err(error) => listing.unusable.push(error),
             }
         }
-        let has_label = |name: &String| sizes.contains_key(&label_name(name));
-        listing.unlabelled = sizes
-            .keys()
-            .filter(|name| is_archive(name) && !has_label(name))
-            .cloned()
-            .collect();
+        listing.unlabelled = without_label(&sizes);
         let age = |label: &Label| (label.manifest.created_unix, label.archive.clone());
         listing.labels.sort_by_cached_key(age);
         Ok(listing)
@@ -74,6 +69,27 @@ impl Remote {
         let folders = self.look(&act, patience).await?.common_prefixes;
         let names = folders.iter().filter_map(|folder| folder.filename());
         Ok(names.map(str::to_owned).collect())
+    }
+
+    /// Archives without a label, and when they came: in seconds since 1970.
+    pub(super) async fn unlabelled(
+        &self,
+        act: &Act,
+        patience: &Patience<'_>,
+    ) -> Result<Vec<(String, u64)>> {
+        let listed = self.look(act, patience).await?;
+        let came: BTreeMap<String, u64> = listed
+            .objects
+            .iter()
+            .filter_map(|object| {
+                let seconds = u64::try_from(object.last_modified.timestamp()).ok()?;
+                Some((object.location.filename()?.to_owned(), seconds))
+            })
+            .collect();
+        let lacking = without_label(&sizes(listed)).into_iter();
+        Ok(lacking
+            .filter_map(|name| came.get(&name).map(|seconds| (name.clone(), *seconds)))
+            .collect())
     }
 
     async fn look(&self, act: &Act, patience: &Patience<'_>) -> Result<ListResult> {
@@ -166,6 +182,11 @@ fn sizes(listed: ListResult) -> BTreeMap<String, u64> {
         Some((name, object.size))
     });
     named.collect()
+}
+
+fn without_label(sizes: &BTreeMap<String, u64>) -> Vec<String> {
+    let lacks = |name: &&String| is_archive(name) && !sizes.contains_key(&label_name(name));
+    sizes.keys().filter(lacks).cloned().collect()
 }
 
 fn is_archive(name: &str) -> bool {

@@ -34,7 +34,12 @@ impl Remote {
         Ok(Removed::Gone)
     }
 
-    async fn delete(&self, key: &Key, act: &Act, patience: &Patience<'_>) -> Result<Removed> {
+    pub(super) async fn delete(
+        &self,
+        key: &Key,
+        act: &Act,
+        patience: &Patience<'_>,
+    ) -> Result<Removed> {
         let deleted = self.store.objects().delete(key);
         match patience.within(act, deleted).await? {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(Removed::Gone),
