@@ -49,7 +49,7 @@ fn lists_shows_prunes_and_verifies_without_the_key() {
     let mark = json_in(&files_ending(&sandbox.backups(), ".verified.json")[0]);
     assert_eq!(mark["check"], "quick_check");
 
-    let pruned = run(&sandbox, &["backups", "prune", "--keep", "1"]);
+    let pruned = run(&sandbox, &["backups", "prune", "--keep-last", "1"]);
     assert_eq!(pruned["removed"].as_array().unwrap().len(), 2, "{pruned:#}");
     assert_eq!(sandbox.archives().len(), 1);
     assert_eq!(files_ending(&sandbox.backups(), ".label.json").len(), 1);
