@@ -18,6 +18,7 @@ use safestep::enums::EnumMap;
 use safestep::job::{self, Context, Goal, Report, Settings};
 use safestep::migration::Migrations;
 use safestep::monitor::Silent;
+use safestep::retention::Policy;
 use safestep::schema;
 use safestep::sqlite::{self, Access, Begin, Connection, Depth, Interrupt};
 use safestep::verify::{ForeignKeys, Inventory};
@@ -286,6 +287,7 @@ fn nothing_to_do(criterion: &mut Criterion, world: &World) {
         keys: Keys::default(),
         create_if_missing: false,
         offsite: None,
+        group: std::path::PathBuf::new(),
         access: safestep::offsite::Access::default(),
         is_named: false,
     };

@@ -204,7 +204,7 @@ fn flags_come_before_variables_before_the_file_before_the_application_s_own_sett
 
     fs::write(
         sandbox.path("safestep.toml"),
-        "database = 'file.db'\nkeep = 3\n",
+        "database = 'file.db'\nkeep_last = 3\n",
     )
     .unwrap();
     assert_eq!(

@@ -79,6 +79,25 @@ fn every_kind_of_archive_is_made_and_restored_in_the_same_memory() {
     }
 }
 
+/// A passphrase takes 32 MiB each time that it is used.
+#[test]
+fn encrypted_backups_are_made_and_restored_in_the_same_memory() {
+    let sandbox = large("003");
+    let recipients = support::keys::encrypting(&sandbox);
+    std::fs::remove_file(sandbox.path("safestep.toml")).expect("not this time");
+    std::fs::write(sandbox.path("pass.txt"), "secret").expect("passphrase");
+    let key = support::text(&recipients);
+    let to_recipients = format!("--recipients-file recipients.txt --identity-file {key}");
+    for keys in ["--passphrase-file pass.txt", &to_recipients] {
+        run_limited(&sandbox, &format!("run {keys}")).expect_code(0);
+        let verify = format!("backups verify latest {keys}");
+        run_limited(&sandbox, &verify).expect_code(0);
+        let restore = format!("restore latest --yes {keys}");
+        run_limited(&sandbox, &restore).expect_code(0);
+        assert_eq!(sandbox.current(), "003");
+    }
+}
+
 #[test]
 fn a_migration_that_rewrites_everything_and_fails_is_undone_in_little_memory() {
     for mode in ["delete", "wal"] {

@@ -137,3 +137,28 @@ fn snapshot_and_record_are_durable_before_the_first_change_outside_a_transaction
     );
     check_order(&sandbox);
 }
+
+/// Without its label nobody could tell what an encrypted archive is, but with its key.
+#[test]
+fn the_label_of_an_encrypted_archive_is_durable_before_the_archive_has_its_name() {
+    let sandbox = Sandbox::at("003");
+    support::keys::encrypting(&sandbox);
+    let calls = trace_of_a_job(&sandbox);
+    let renamed = |suffix: &'static str| {
+        move |call: &Call| {
+            call.name.starts_with("rename") && call.finished && call.text.contains(suffix)
+        }
+    };
+    let synced = |suffix: &'static str| {
+        move |call: &Call| call.finished && call.name == "fsync" && call.text.contains(suffix)
+    };
+    let draft = position(&calls, "sync of the label", synced(".label.json.tmp>"));
+    let label = position(&calls, "rename of the label", renamed(".label.json"));
+    let folder = position(
+        &calls[label..],
+        "sync of the folder",
+        synced("backups/fastflow>"),
+    );
+    let archive = position(&calls, "rename of the archive", renamed(".tar.gz.age"));
+    assert!(draft < label && label + folder < archive);
+}

@@ -246,6 +246,84 @@ fn a_plan_outside_a_transaction_waits_for_a_required_copy_too() {
 }
 
 #[test]
+fn where_somebody_writes_meanwhile_the_copy_is_of_what_was_migrated() {
+    let sandbox = with_store("003", "required = true\n");
+    sandbox.use_wal();
+    sandbox.sql("CREATE TABLE ticks (n INTEGER)");
+    let child = sandbox.spawn(&["run", "--output", "json"]);
+    let mut child = Some(child);
+    let mut written = 0;
+    while child.as_mut().unwrap().try_wait().unwrap().is_none() {
+        // Refused while the job has the lock for longer than a writer waits; then it writes after it.
+        if sandbox.try_sql("INSERT INTO ticks VALUES (1)").is_ok() {
+            written += 1;
+        }
+    }
+    let done = Run::of(&child.take().unwrap().wait_with_output().unwrap()).expect_code(0);
+    let document = done.json();
+    assert_eq!(document["outcome"], "migrated");
+    assert_eq!(
+        sandbox.query("SELECT count(*) FROM ticks"),
+        [written.to_string()]
+    );
+    assert_eq!(copies(&sandbox), local(&sandbox));
+    let list = run(&sandbox, &["backups", "list"]);
+    let mut found = ids(&list);
+    assert!(found.contains(&document["backup"]["id"].as_str().unwrap().to_owned()));
+    let count = found.len();
+    found.sort();
+    found.dedup();
+    assert_eq!(found.len(), count, "each has an id of its own");
+    // The last backup is of the state that the migrations found.
+    assert_eq!(
+        list["backups"][count - 1]["manifest"]["id"],
+        document["backup"]["id"]
+    );
+}
+
+#[test]
+fn the_jobs_of_a_fleet_do_not_each_wait_for_a_store_that_is_not_there() {
+    let sandbox = Sandbox::new();
+    for tenant in ["a", "b", "c"] {
+        fs::create_dir_all(sandbox.path(&format!("tenants/{tenant}"))).unwrap();
+        let database = format!("tenants/{tenant}/app.db");
+        sandbox
+            .run(&[
+                "upgrade",
+                "003",
+                "--create-if-missing",
+                "--database",
+                &database,
+            ])
+            .expect_code(0);
+    }
+    // Nobody listens there.
+    let config = "[offsite]\nurl = \"s3://bucket/prefix\"\nendpoint = \"http://127.0.0.1:1\"\ntimeout = \"2s\"\n";
+    fs::write(sandbox.path("safestep.toml"), config).unwrap();
+    let output = sandbox
+        .command(&[
+            "run",
+            "--all",
+            "tenants/*/app.db",
+            "--jobs",
+            "1",
+            "--verbose",
+            "--output",
+            "json",
+        ])
+        .env("AWS_ACCESS_KEY_ID", "key")
+        .env("AWS_SECRET_ACCESS_KEY", "secret")
+        .output();
+    let done = Run::of(&output.unwrap()).expect_code(0);
+    let again = done
+        .stdout
+        .matches("as the copies of another database have found")
+        .count();
+    assert!(again >= 2, "{}", done.stdout);
+    assert!(!done.stdout.contains("\"secret\""));
+}
+
+#[test]
 fn a_new_database_needs_no_copy() {
     let sandbox = Sandbox::new();
     configure(&sandbox, "required = true\n");
@@ -395,7 +473,7 @@ fn doctor_says_where_copies_go_and_what_is_not_there_yet() {
     break_store(&sandbox);
     run(&sandbox, &["backup", "--keep-last", "9"]);
     let noted = sandbox.run(&["doctor"]).expect_code(0).stdout;
-    assert!(noted.contains("note off site   could not list"), "{noted}");
+    assert!(noted.contains("note off site   could not "), "{noted}");
     configure_required(&sandbox);
     let bad = sandbox.run(&["doctor"]);
     assert!([2, 75].contains(&bad.code), "{}", bad.stdout);
@@ -436,8 +514,11 @@ fn metrics_tell_how_the_copies_stand() {
     assert!(value("safestep_offsite_last_success_timestamp_seconds") > Some(1.7e9));
 }
 
-/// What is done to a copy, and whether the list shows it already.
-fn damages() -> [(&'static str, fn(&Path, &Path)); 4] {
+/// Spoils an archive that lies off site, or its label.
+type Damage = fn(&Path, &Path);
+
+/// What is done to a copy.
+fn damages() -> [(&'static str, Damage); 4] {
     [
         ("a byte is another", |archive, _| {
             let mut bytes = fs::read(archive).unwrap();
@@ -460,7 +541,7 @@ fn damages() -> [(&'static str, fn(&Path, &Path)); 4] {
             fs::write(label, text.to_string()).unwrap();
         }),
         ("its label is no label", |_, label| {
-            fs::write(label, "{}").unwrap()
+            fs::write(label, "{}").unwrap();
         }),
     ]
 }

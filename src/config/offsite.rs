@@ -1,5 +1,6 @@
 //! Where copies of the backups go off site.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::source::{Source, Value};
@@ -54,6 +55,7 @@ pub(super) fn offsite(
         place: place(&url, access)?,
         required: switch(required)?,
         timeout: timeout.map_or(Ok(DEFAULT_TIMEOUT), |value| limit(&value))?,
+        given_up: Arc::default(),
     }))
 }
 

@@ -189,3 +189,75 @@ fn written_offsite(file: &OffsiteFile) -> [Option<&str>; 8] {
         file.max_total.as_deref(),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Config, Given};
+    use super::*;
+
+    fn resolved(variables: &[(&str, &str)]) -> (Policy, Policy) {
+        let env = |name: &str| {
+            let found = variables.iter().find(|(variable, _)| *variable == name);
+            found.map(|(_, value)| (*value).to_owned())
+        };
+        let settings = Config::resolve(&Given::default(), &env)
+            .expect("good")
+            .settings;
+        (settings.retention, settings.offsite_retention)
+    }
+
+    fn number(number: usize) -> Option<Count> {
+        NonZeroUsize::new(number).map(Count::Number)
+    }
+
+    #[test]
+    fn without_a_rule_ten_stay_here_and_off_site() {
+        let (here, there) = resolved(&[]);
+        assert_eq!(here, Policy::default());
+        assert_eq!(here.last, number(10));
+        assert_eq!(there, here);
+    }
+
+    #[test]
+    fn off_site_the_rules_of_the_folder_count_until_it_has_one_of_its_own() {
+        let local = [
+            ("SAFESTEP_KEEP_DAILY", "7"),
+            ("SAFESTEP_MAX_TOTAL", "20GB"),
+            ("SAFESTEP_TIMEZONE", "Europe/Berlin"),
+        ];
+        let (here, there) = resolved(&local);
+        assert_eq!((here.last, here.daily), (None, number(7)));
+        assert_eq!(there, here);
+        let ceiling = [&local[..], &[("SAFESTEP_OFFSITE_MAX_TOTAL", "1TiB")]].concat();
+        let (_, there) = resolved(&ceiling);
+        assert_eq!(there.max_total, Some(1 << 40));
+        assert_eq!(there.daily, number(7));
+        let own = [
+            &local[..],
+            &[("SAFESTEP_OFFSITE_KEEP_MONTHLY", "unlimited")],
+        ]
+        .concat();
+        let (here, there) = resolved(&own);
+        assert_eq!(here.monthly, None);
+        assert_eq!(there.monthly, Some(Count::Unlimited));
+        assert_eq!((there.daily, there.max_total), (None, None));
+        assert_eq!(there.zone, here.zone);
+    }
+
+    #[test]
+    fn a_ceiling_is_no_rule_and_its_units_are_those_of_gnu() {
+        let cases = [
+            ("1", 1),
+            ("20B", 20),
+            ("20kB", 20_000),
+            ("20GB", 20_000_000_000),
+            ("20G", 20 << 30),
+            ("20GiB", 20 << 30),
+        ];
+        for (text, bytes) in cases {
+            let (here, _) = resolved(&[("SAFESTEP_MAX_TOTAL", text)]);
+            assert_eq!(here.max_total, Some(bytes), "{text}");
+            assert_eq!(here.last, number(10));
+        }
+    }
+}

@@ -86,7 +86,11 @@ impl Jobs {
 
 impl Executor for Jobs {
     async fn execute(&mut self, task: Task, interrupt: &Interrupt) -> Ended {
-        let (settings, watch) = (self.settings.clone(), self.watch.clone());
+        let (mut settings, watch) = (self.settings.clone(), self.watch.clone());
+        if let Some(offsite) = &mut settings.offsite {
+            // Each task is a command of its own.
+            offsite.given_up = Arc::default();
+        }
         let (outlets, status) = (self.outlets.clone(), self.status.clone());
         let interrupt = interrupt.clone();
         let handle = Handle::current();

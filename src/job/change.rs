@@ -117,7 +117,7 @@ async fn change_locked(
     };
     let (migrations, catalog) = (run.migrations.clone(), run.context.catalog());
     let work = Work {
-        job: second_id(&run.report),
+        job: second_id(run.report),
         plan: &ready.decision.plan(&migrations),
         from: &ready.decision.from_name,
         before: ready.before,

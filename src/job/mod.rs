@@ -1,9 +1,10 @@
 //! The jobs: the only modules that know the order in which things happen.
 //!
 //! ```text
-//! check files -> look -> [window] -> job lock -> recover -> [estimate] -> [WAL: snapshot, fsync, read back] -> write lock
-//!   -> history under the lock -> [where it is of another state: snapshot, fsync, read back] -> job record -> migrate
-//!   -> normalise -> verify -> history -> COMMIT -> verify again -> outcome -> archive -> prune -> report
+//! check files -> look -> [window] -> job lock -> recover -> [estimate] -> [WAL: snapshot, fsync, read back, [copy off site]]
+//!   -> write lock -> history under the lock -> [where it is of another state: snapshot, fsync, read back, [copy off site]]
+//!   -> job record -> migrate -> normalise -> verify -> history -> COMMIT -> verify again -> outcome -> archive -> prune
+//!   -> locks given up -> [copies off site] -> report
 //! ```
 
 mod backup;

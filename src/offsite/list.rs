@@ -128,9 +128,8 @@ impl Remote {
         act: &Act,
         patience: &Patience<'_>,
     ) -> Result<Option<Label>> {
-        let bytes = match self.fetch(&self.key_of(name), act, patience).await? {
-            Some(bytes) => bytes,
-            None => return Ok(None),
+        let Some(bytes) = self.fetch(&self.key_of(name), act, patience).await? else {
+            return Ok(None);
         };
         let shown = format!("{}/{name}", self.place);
         Label::parse(&bytes, Path::new(&shown)).map(Some)

@@ -26,6 +26,7 @@ mod upload;
 mod variables;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use object_store::path::Path as Key;
@@ -52,6 +53,8 @@ pub struct Offsite {
     pub required: bool,
     /// How long the uploads of a command may take in all.
     pub timeout: Duration,
+    /// Set when it did not answer a job: the other jobs of the same command do not wait for it, too.
+    pub given_up: Arc<AtomicBool>,
 }
 
 /// A folder of an opened store: of one database, or one with such folders in it.

@@ -81,9 +81,8 @@ impl Refusal {
                 301 | 302 | 307 | 308 => Cause::Region,
                 401 => Cause::Key,
                 403 => Cause::Denied,
-                408 | 429 => Cause::Busy,
                 501 => Cause::Refused,
-                500.. => Cause::Busy,
+                408 | 429 | 500.. => Cause::Busy,
                 _ => Cause::Refused,
             },
         }
@@ -191,7 +190,7 @@ mod tests {
 
     #[test]
     fn an_answer_that_is_no_xml_or_a_long_one_is_bounded() {
-        let refusal = Refusal::read(502, &[b'x'; 100_000]);
+        let refusal = Refusal::read(502, "x".repeat(100_000).as_bytes());
         assert_eq!(refusal.to_string(), "status 502");
         let long = format!(
             "<Error><Message>{}\n</Message></Error>",

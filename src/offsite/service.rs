@@ -26,7 +26,7 @@ use crate::http;
 /// For a connection to be made.
 const CONNECT: Duration = Duration::from_secs(10);
 /// For an answer to come once the request is sent, and for each further piece of it.
-const ANSWER: Duration = Duration::from_secs(60);
+const ANSWER: Duration = Duration::from_mins(1);
 /// What is sent may take this long besides, per MiB: a line slower than that is taken for a dead one.
 const SEND_PER_MIB: Duration = Duration::from_secs(30);
 /// Where machines tell their programs of credentials; in most places nobody answers there.

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::time::{duration, times};
 use super::{Answer, Told};
 use crate::error::Error;
-use crate::job::Report;
+use crate::job::{Copies, Report};
 use crate::migrator::Direction;
 use crate::restore::{Method, Proof};
 
@@ -146,6 +146,26 @@ fn success(text: &mut String, report: &Report) {
             text,
             "{back}: safestep restore {}{}",
             backup.id, report.flags
+        );
+    }
+    if let Some(copies) = &report.offsite {
+        off_site(text, copies);
+    }
+}
+
+/// What failed is among the warnings.
+fn off_site(text: &mut String, copies: &Copies) {
+    let count = |count: usize| amount(i64::try_from(count).unwrap_or(i64::MAX), "backup");
+    if !copies.uploaded.is_empty() {
+        let sent = count(copies.uploaded.len());
+        let _ = writeln!(text, "Off site: {sent} copied to {}", copies.place);
+    }
+    if let (None, Some(left @ 1..)) = (&copies.error, copies.pending) {
+        let left = count(left);
+        let _ = writeln!(
+            text,
+            "Off site: {left} on the way to {}, by another job",
+            copies.place
         );
     }
 }

@@ -2,6 +2,7 @@
 //! nothing outside of that.
 
 use safestep::catalog::{Catalog, Outcome};
+use safestep::retention::Policy;
 
 use super::Folder;
 
@@ -32,7 +33,7 @@ pub fn enter(data: &[u8]) {
             assert_eq!(catalog.records().expect("it is read"), [closed]);
         }
     }
-    let _ = catalog.prune(1, None);
+    let _ = catalog.prune(&Policy::default(), None);
     let _ = catalog.sweep();
     let mut files = folder.files();
     files.retain(|file, _| !file.starts_with(catalog.folder()));

@@ -40,6 +40,9 @@ pub(super) fn of_upload(report: &Upload, result: Result<()>) -> Outcome {
     let old = report.already_there.iter().map(|id| line("was there", id));
     let rows: Vec<Vec<String>> = new.chain(old).collect();
     let mut text = table(&rows);
+    for warning in &report.warnings {
+        text.push_str(&format!("note      {warning}\n"));
+    }
     if result.is_ok() {
         text.push_str(&match report.pending {
             0 => format!("All backups are in {}.\n", report.place),

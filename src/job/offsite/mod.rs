@@ -12,6 +12,7 @@ mod upload;
 mod verify;
 
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -20,7 +21,7 @@ use super::Context;
 use super::report::Report;
 use crate::catalog::{Catalog, OFFSITE_LOCK};
 use crate::clock::Deadline;
-use crate::error::{Error, Problem, Result};
+use crate::error::{Error, OffsiteCause, OffsiteFailure, Problem, Result};
 use crate::offsite::{Offsite, Patience, Remote};
 use crate::sqlite::Interrupt;
 use crate::storage::JobLock;
@@ -37,6 +38,8 @@ pub(super) use required::protect;
 const SHORTEST_LOOK: Duration = Duration::from_secs(10);
 /// To look at what is there, a store has so long.
 const LONGEST_LOOK: Duration = Duration::from_mins(2);
+/// The exit code of what another attempt may do better.
+const NOT_NOW: u8 = 75;
 /// What is fetched may be large, and the network slow: a connection that stands still ends by itself.
 const LONGEST_FETCH: Duration = Duration::from_hours(24 * 7);
 
@@ -98,8 +101,24 @@ pub(super) async fn copy_after(context: &Context<'_>, report: &mut Report) -> Re
     }
     report.begin(context.monitor, "off site");
     let mut copies = report.offsite.take().unwrap_or_default();
-    let done = copy(context, offsite, &mut copies).await;
+    let done = if offsite.given_up.load(Ordering::Relaxed) {
+        copies.place = offsite
+            .place
+            .clone()
+            .below(&context.settings.shelf_name())
+            .to_string();
+        Err(not_again(&copies.place))
+    } else {
+        let (sent, pruned) = copy(context, offsite, &mut copies).await;
+        report
+            .warnings
+            .extend(pruned.as_ref().err().map(not_removed));
+        sent
+    };
     if let Err(error) = &done {
+        if matches!(error, Error::Offsite(_)) && error.exit_code() == NOT_NOW {
+            offsite.given_up.store(true, Ordering::Relaxed);
+        }
         copies.error = Some(error.to_string());
         warn(context, report, error);
     }
@@ -108,6 +127,16 @@ pub(super) async fn copy_after(context: &Context<'_>, report: &mut Report) -> Re
     }
     report.offsite = Some(copies);
     if offsite.required { done } else { Ok(()) }
+}
+
+/// A thousand databases do not wait a thousand times for a store that is not there.
+fn not_again(place: &str) -> Error {
+    Error::Offsite(Box::new(OffsiteFailure {
+        place: place.to_owned(),
+        doing: "upload to".into(),
+        cause: OffsiteCause::Unreachable,
+        detail: "as the copies of another database have found in this run".into(),
+    }))
 }
 
 fn warn(context: &Context<'_>, report: &mut Report, error: &Error) {
@@ -119,18 +148,35 @@ fn warn(context: &Context<'_>, report: &mut Report, error: &Error) {
     report.warnings.push(Problem::new("off site", message));
 }
 
-async fn copy(context: &Context<'_>, offsite: &Offsite, copies: &mut Copies) -> Result<()> {
+/// Credentials that may write and not remove are a good choice: then it is the store that throws away what is old.
+fn not_removed(error: &Error) -> Problem {
+    let message =
+        format!("the copies are there, and what need not be kept could not be removed: {error}");
+    Problem::new("off site", message)
+}
+
+/// What came of the uploads, and of the pruning behind them.
+async fn copy(
+    context: &Context<'_>,
+    offsite: &Offsite,
+    copies: &mut Copies,
+) -> (Result<()>, Result<()>) {
     let interrupt = context.interrupt.for_signals_alone();
     let patience = patience(offsite.timeout, &interrupt);
-    let remote = context.remote(offsite)?;
+    let remote = match context.remote(offsite) {
+        Ok(remote) => remote,
+        Err(error) => return (Err(error), Ok(())),
+    };
     copies.place = remote.place().to_string();
     let catalog = context.catalog();
     let before = copies.uploaded.len();
     let sent = send_in_turn(context, &remote, &patience, copies).await;
-    if copies.uploaded.len() > before {
-        prune::after_upload(context, &catalog, &remote, &patience, copies).await?;
-    }
-    sent
+    let pruned = if copies.uploaded.len() > before {
+        prune::after_upload(context, &catalog, &remote, &patience, copies).await
+    } else {
+        Ok(())
+    };
+    (sent, pruned)
 }
 
 /// Until nothing is left. Another job that uploads takes along what this one has made: it looks once more when it has given up

@@ -7,7 +7,7 @@ use super::super::Context;
 use super::super::verify::Chosen;
 use super::{patience, prune};
 use crate::catalog::{Backup, Catalog, JobId};
-use crate::error::{Error, Result};
+use crate::error::{Error, Problem, Result};
 use crate::fault::{self, Point};
 use crate::offsite::{Offsite, Patience, Remote, Uploaded};
 use crate::storage;
@@ -27,6 +27,8 @@ pub struct Upload {
     pub already_there: Vec<String>,
     /// How many are not there yet.
     pub pending: usize,
+    /// Things to know that are no failure.
+    pub warnings: Vec<Problem>,
 }
 
 /// Uploads a backup, or all that are not there yet.
@@ -79,7 +81,11 @@ async fn send_each(
         };
         list.push(backup.manifest.id.clone());
     }
-    prune::clear(&catalog, remote, patience).await
+    if let Err(error) = prune::clear(&catalog, remote, patience).await {
+        let message = format!("what was left half sent could not be thrown away: {error}");
+        report.warnings.push(Problem::new("off site", message));
+    }
+    Ok(())
 }
 
 /// Sends a backup, and notes that. It may be there already.

@@ -22,7 +22,7 @@ use crate::storage::{self, PathKind};
 
 /// Each is long enough to sign a request for, and all of them short enough for whoever waits.
 const RETRIES: usize = 6;
-const RETRY_TIME: Duration = Duration::from_secs(120);
+const RETRY_TIME: Duration = Duration::from_mins(2);
 const BACKOFF: BackoffConfig = BackoffConfig {
     init_backoff: Duration::from_millis(200),
     max_backoff: Duration::from_secs(10),

@@ -127,12 +127,12 @@ impl Job<'_> {
         if found.meta.size != self.label.archive_bytes {
             return Ok(There::Another);
         }
-        let sha256 = match found.attributes.get(&Attribute::Metadata(SHA256.into())) {
-            Some(kept) => kept.to_string(),
-            None => {
-                let read = self.remote.digest(self.label, &self.act, self.patience);
-                read.await?
-            }
+        let kept = found.attributes.get(&Attribute::Metadata(SHA256.into()));
+        let sha256 = if let Some(kept) = kept {
+            kept.to_string()
+        } else {
+            let read = self.remote.digest(self.label, &self.act, self.patience);
+            read.await?
         };
         let is_same = sha256.eq_ignore_ascii_case(&self.label.archive_sha256);
         Ok(if is_same { There::Same } else { There::Another })

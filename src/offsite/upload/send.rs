@@ -101,7 +101,7 @@ impl Job<'_> {
         source.require(self.label)?;
         match upload.complete().await {
             Ok(_) => Ok(()),
-            Err(error) => self.conditions_or(error),
+            Err(error) => self.conditions_or(&error),
         }
     }
 
@@ -127,18 +127,18 @@ impl Job<'_> {
         };
         match self.store().objects().put_opts(key, payload, options).await {
             Ok(_) => Ok(()),
-            Err(error) => self.conditions_or(error),
+            Err(error) => self.conditions_or(&error),
         }
     }
 
     /// A store that has no conditions is looked at once more, and then asked without.
-    fn conditions_or(&self, error: object_store::Error) -> Result<()> {
-        let has_none = Refusal::within(&error).is_some_and(Refusal::has_no_conditions);
+    fn conditions_or(&self, error: &object_store::Error) -> Result<()> {
+        let has_none = Refusal::within(error).is_some_and(Refusal::has_no_conditions);
         let was_asked = has_none && self.store().conditional().swap(false, Ordering::Relaxed);
         if was_asked {
             return Err(self.act.failed(OffsiteCause::Cut, String::new()));
         }
-        Err(self.act.explain(&error))
+        Err(self.act.explain(error))
     }
 }
 
