@@ -1,7 +1,12 @@
 //! Copies on real S3 servers: what goes there comes back, and whatever goes wrong on the way loses nothing.
 //!
 //! Behind the feature `s3`; `.ci/run` shows what has to be installed.
-#![allow(clippy::expect_used, clippy::unwrap_used, missing_docs)]
+#![allow(
+    unreachable_pub,
+    clippy::expect_used,
+    clippy::unwrap_used,
+    missing_docs
+)]
 
 #[path = "offsite/damaged.rs"]
 mod damaged;
@@ -42,7 +47,7 @@ fn round_trip(which: Which, size: Size, encrypted: bool) {
         "{listed:#}"
     );
     world.run(&["backups", "verify", "--remote"]).expect_code(0);
-    let empty = world.elsewhere();
+    let empty = World::elsewhere();
     world
         .run_in(&empty, &["restore", &world.url("fastflow/latest"), "--yes"])
         .expect_code(0);
@@ -115,7 +120,7 @@ fn buckets_with_versions_and_with_locked_objects_take_backups_and_a_prune_says_w
                     &serde_json::json!({ "Bucket": bucket, "Prefix": world.prefix }),
                 );
                 assert_eq!(versions["Versions"].as_array().unwrap().len(), 4);
-                let empty = world.elsewhere();
+                let empty = World::elsewhere();
                 world
                     .run_in(&empty, &["restore", &world.url("fastflow/latest"), "--yes"])
                     .expect_code(0);

@@ -2,7 +2,12 @@
 //! page speaks of. What the page says one sees must be seen, and in the end the data must be there.
 //!
 //! With the feature `s3` also by `age`, `aws` and `sqlite3` alone, and from a real store; with `mounts` on a disk that is full.
-#![allow(clippy::expect_used, clippy::unwrap_used, missing_docs)]
+#![allow(
+    unreachable_pub,
+    clippy::expect_used,
+    clippy::unwrap_used,
+    missing_docs
+)]
 
 #[path = "recovery/page.rs"]
 mod page;

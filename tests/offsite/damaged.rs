@@ -64,7 +64,7 @@ impl Two {
                 run.stdout, run.stderr
             );
             assert!(self.world.bytes() == before, "{how}, {which}");
-            let empty = self.world.elsewhere();
+            let empty = World::elsewhere();
             let run = self.world.run_in(&empty, &["restore", &url, "--yes"]);
             assert_eq!(
                 run.code, code,
@@ -154,7 +154,7 @@ fn an_archive_without_its_label_and_a_label_without_its_archive_are_no_backups()
         two.world.server.remove(BUCKET, &two.newer[0]);
         two.world.expect_listed(1);
         let url = two.world.url("fastflow/latest");
-        let empty = two.world.elsewhere();
+        let empty = World::elsewhere();
         two.world
             .run_in(&empty, &["restore", &url, "--yes"])
             .expect_code(0);

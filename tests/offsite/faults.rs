@@ -301,7 +301,7 @@ fn a_download_that_breaks_off_is_begun_anew_or_leaves_everything_as_it_was() {
         let fault = |bytes, times| Fault::Truncate { bytes, times };
         let restore = |fault: Fault| -> (Run, bool) {
             let proxy = Proxy::to(&world.server.address(), fault);
-            let empty = world.elsewhere();
+            let empty = World::elsewhere();
             let there = world.directly().at(proxy.endpoint());
             let run = there.run_in(&empty, &["restore", &there.url("fastflow/latest"), "--yes"]);
             let left = super::support::files_ending(&empty.backups(), ".download");

@@ -138,7 +138,7 @@ impl World {
     }
 
     /// A machine with nothing on it.
-    pub fn elsewhere(&self) -> Sandbox {
+    pub fn elsewhere() -> Sandbox {
         let sandbox = Sandbox::new();
         fs::remove_dir_all(sandbox.migrations()).unwrap();
         sandbox
