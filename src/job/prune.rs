@@ -56,12 +56,7 @@ pub struct Judged {
 pub async fn prune(context: Context<'_>, dry_run: bool, report: &mut Pruning) -> Result<()> {
     let span = context.span(&report.job);
     let result = go(&context, dry_run, report).instrument(span).await;
-    report.outcome = match &result {
-        Err(_) => "failed",
-        Ok(()) if report.removed.is_empty() => "nothing_to_do",
-        Ok(()) if dry_run => "would_prune",
-        Ok(()) => "pruned",
-    };
+    report.conclude(&result);
     result
 }
 
@@ -93,6 +88,18 @@ async fn go(context: &Context<'_>, dry_run: bool, report: &mut Pruning) -> Resul
         }
     }
     Ok(())
+}
+
+impl Pruning {
+    /// In a word.
+    pub(super) fn conclude(&mut self, result: &Result<()>) {
+        self.outcome = match result {
+            Err(_) => "failed",
+            Ok(()) if self.removed.is_empty() => "nothing_to_do",
+            Ok(()) if self.dry_run => "would_prune",
+            Ok(()) => "pruned",
+        };
+    }
 }
 
 impl Judged {

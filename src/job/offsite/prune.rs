@@ -23,12 +23,7 @@ pub async fn prune_remote(
 ) -> Result<()> {
     let span = context.span(&report.job);
     let result = go(&context, shelf, dry_run, report).instrument(span).await;
-    report.outcome = match &result {
-        Err(_) => "failed",
-        Ok(()) if report.removed.is_empty() => "nothing_to_do",
-        Ok(()) if dry_run => "would_prune",
-        Ok(()) => "pruned",
-    };
+    report.conclude(&result);
     result
 }
 
