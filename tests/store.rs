@@ -214,7 +214,12 @@ fn labels_that_promise_what_is_not_there_are_told_apart() {
     fs::write(world.away(&world.label.archive), b"short").unwrap();
     let listing = block_on(world.remote().list(&world.patience())).expect("listed");
     assert_eq!((listing.labels.len(), listing.unusable.len()), (0, 3));
-    assert!(listing.unusable.iter().all(|error| error.exit_code() == 7));
+    assert!(
+        listing
+            .unusable
+            .iter()
+            .all(|one| one.error.exit_code() == 7)
+    );
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Looking into archives: what they say they are, and what is in them. An encrypted one is known by its label, which needs no
 //! key; when it is opened, it must be the one that its label was made for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -73,6 +73,17 @@ impl Catalog {
             return Err(unusable(path, reason));
         }
         Ok(manifest)
+    }
+
+    /// Rows by table. The label of an encrypted backup does not have them; nobody has without the key.
+    ///
+    /// # Errors
+    /// [`Error::KeyNeeded`] where a key is given that does not open it.
+    pub fn rows_of(&self, backup: &Backup) -> Result<BTreeMap<String, i64>> {
+        if backup.label.is_none() || !self.keys.are_given() {
+            return Ok(backup.manifest.rows.clone());
+        }
+        Ok(self.read_manifest(&backup.path)?.rows)
     }
 
     /// Refuses a backup that holds something else than its manifest promises, before room is looked for to unpack it.

@@ -142,8 +142,8 @@ impl OffsiteCause {
                 "Use another backup: `safestep backups list --remote` shows what there is."
             }
             Self::Occupied => {
-                "Nothing was overwritten. Look at what lies there; two machines must not share a prefix for databases of the same name \
-                 by chance."
+                "Nothing was overwritten. Either the archive here has changed since it was uploaded, which `safestep backups verify` \
+                 tells; or two machines share a prefix for databases of the same name, which they must not."
             }
         }
     }

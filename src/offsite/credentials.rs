@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::storage::{self, PathKind};
 
 const LIMIT_BYTES: u64 = 1024 * 1024;
+const KEY: &str = "AWS_ACCESS_KEY_ID";
 const DEFAULT_PROFILE: &str = "default";
 
 /// What one profile says.
@@ -82,7 +83,7 @@ impl Profile {
     }
 }
 
-/// A file that was named has to be there; one at the usual place may be.
+/// A file that was named has to be there, unless the environment has the keys; one at the usual place may be.
 fn text_of(access: &Access, variable: &str, usual: &str) -> Result<Option<String>> {
     let path = match (access.variable(variable), access.variable("HOME")) {
         (Some(named), _) => PathBuf::from(named),
@@ -90,9 +91,9 @@ fn text_of(access: &Access, variable: &str, usual: &str) -> Result<Option<String
         (None, None) => return Ok(None),
     };
     // Who names /dev/null wants none to be read.
-    let is_named = access.variable(variable).is_some();
+    let is_wanted = access.variable(variable).is_some() && access.variable(KEY).is_none();
     match storage::kind(&path)? {
-        PathKind::Missing if !is_named => return Ok(None),
+        PathKind::Missing if !is_wanted => return Ok(None),
         PathKind::Special => return Ok(None),
         _ => {}
     }

@@ -27,7 +27,16 @@ pub struct Listing {
     /// Archives without a label: no backups yet, or no more.
     pub unlabelled: Vec<String>,
     /// Labels that cannot be read, or that promise what is not there.
-    pub unusable: Vec<Error>,
+    pub unusable: Vec<Unusable>,
+}
+
+/// A label that is of no use.
+#[derive(Debug)]
+pub struct Unusable {
+    /// Its name.
+    pub label: String,
+    /// Why.
+    pub error: Error,
 }
 
 impl Remote {
@@ -48,10 +57,14 @@ impl Remote {
             .iter()
             .map(|(name, bytes)| self.read_label(name, *bytes, &sizes, patience));
         let mut read = futures_util::stream::iter(reading).buffered(AT_ONCE);
-        while let Some(label) = read.next().await {
+        let mut names = labels.iter();
+        while let (Some(label), Some((name, _))) = (read.next().await, names.next()) {
             match label? {
                 Ok(label) => listing.labels.push(label),
-                Err(error) => listing.unusable.push(error),
+                Err(error) => listing.unusable.push(Unusable {
+                    label: (*name).clone(),
+                    error,
+                }),
             }
         }
         listing.unlabelled = without_label(&sizes);

@@ -37,7 +37,7 @@ use failure::Act;
 use open::Store;
 
 pub use access::Access;
-pub use list::Listing;
+pub use list::{Listing, Unusable};
 pub use patience::Patience;
 pub use place::Place;
 pub use remove::Removed;

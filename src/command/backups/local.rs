@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::catalog::{Backup, Bounds, Catalog, DIGEST, Manifest, Purpose, Wanted};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::job::Context;
 use crate::report::{Answer, amount, bytes, table};
 
@@ -112,7 +112,6 @@ pub(super) fn show(context: Context<'_>, wanted: &Wanted) -> Result<Answer> {
     let catalog = catalog(context);
     let backup = catalog.select(wanted)?;
     let manifest = &backup.manifest;
-    let rows: i64 = manifest.rows.values().sum();
     let mut lines = vec![
         vec!["backup".into(), manifest.id.clone()],
         vec![
@@ -145,12 +144,8 @@ pub(super) fn show(context: Context<'_>, wanted: &Wanted) -> Result<Answer> {
     if backup.encrypted {
         lines.push(vec!["encrypted".into(), "yes".into()]);
     }
-    if !manifest.rows.is_empty() {
-        let tables = i64::try_from(manifest.rows.len()).unwrap_or(i64::MAX);
-        lines.push(vec![
-            "content".into(),
-            format!("{} in {}", amount(rows, "row"), amount(tables, "table")),
-        ]);
+    if let Some(content) = content(&catalog, &backup)? {
+        lines.push(vec!["content".into(), content]);
     }
     lines.push(vec![
         "unpack".into(),
@@ -169,4 +164,22 @@ pub(super) fn show(context: Context<'_>, wanted: &Wanted) -> Result<Answer> {
         &json!({ "backup": facts(&catalog, &backup) }),
         table(&lines),
     ))
+}
+
+/// Rows and tables. Of an encrypted backup only whoever has the key is told.
+fn content(catalog: &Catalog, backup: &Backup) -> Result<Option<String>> {
+    let rows = match catalog.rows_of(backup) {
+        Err(Error::KeyNeeded { reason, .. }) => return Ok(Some(reason)),
+        rows => rows?,
+    };
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    let tables = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+    let all: i64 = rows.values().sum();
+    Ok(Some(format!(
+        "{} in {}",
+        amount(all, "row"),
+        amount(tables, "table")
+    )))
 }

@@ -39,11 +39,11 @@ pub(super) fn list(context: &Context<'_>, shelf: &Shelf, bounds: &Bounds) -> Ans
             "There are no backups{} in {}.\n",
             bounds.words(),
             shelf.place()
-        )
+        ) + &neighbours(shelf)
     } else {
         table(&rows)
     };
-    for error in &shelf.listing.unusable {
+    for error in shelf.unusable() {
         text.push_str(&format!("UNUSABLE  {error}\n"));
     }
     for archive in &shelf.listing.unlabelled {
@@ -54,10 +54,18 @@ pub(super) fn list(context: &Context<'_>, shelf: &Shelf, bounds: &Bounds) -> Ans
     let facts = json!({
         "folder": shelf.place(),
         "backups": labels().map(|label| facts(shelf, label, is_here(label))).collect::<Vec<_>>(),
-        "unusable": shelf.listing.unusable.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "unusable": shelf.unusable(),
         "unlabelled": shelf.listing.unlabelled,
     });
     Answer::new("listed", &facts, text)
+}
+
+fn neighbours(shelf: &Shelf) -> String {
+    if shelf.neighbours.is_empty() {
+        return String::new();
+    }
+    let names = shelf.neighbours.join(", ");
+    format!("There are folders of other names beside it: {names}\n")
 }
 
 fn row(label: &Label, is_here: bool) -> Vec<String> {

@@ -36,8 +36,7 @@ async fn go(
     context.monitor.phase("prune");
     report.folder = shelf.place();
     report.dry_run = dry_run;
-    let unusable = &shelf.listing.unusable;
-    report.unusable = unusable.iter().map(ToString::to_string).collect();
+    report.unusable = shelf.unusable();
     report.max_total_bytes = context.settings.offsite_retention.max_total;
     let patience = patience(LONGEST_LOOK, context.interrupt);
     let catalog = context.catalog();

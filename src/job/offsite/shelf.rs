@@ -23,12 +23,14 @@ pub struct Shelf {
     pub(super) remote: Remote,
     /// What there is.
     pub listing: Listing,
+    /// Where there is nothing: the folders beside it.
+    pub neighbours: Vec<String>,
 }
 
 /// Looks at what is there.
 ///
 /// # Errors
-/// Where the store does not answer, and where there is nothing at all: [`Error::NothingOffsite`].
+/// Where the store does not answer, and where a URL leads to nothing: [`Error::NothingOffsite`].
 pub async fn open_shelf(context: &Context<'_>, at: &At) -> Result<Shelf> {
     context.monitor.phase("look off site");
     let patience = patience(LONGEST_LOOK, context.interrupt);
@@ -39,20 +41,29 @@ pub async fn open_shelf(context: &Context<'_>, at: &At) -> Result<Shelf> {
     let above = Remote::open(place)?;
     let below = above.folder(&context.settings.shelf_name());
     let folders = match at {
-        At::Configured => vec![below],
-        At::Url(_) => vec![above.clone(), below],
+        At::Configured => vec![below.clone()],
+        At::Url(_) => vec![above.clone(), below.clone()],
     };
     for remote in folders {
         let listing = remote.list(&patience).await?;
         if !listing.labels.is_empty() || !listing.unusable.is_empty() {
-            return Ok(Shelf { remote, listing });
+            return Ok(Shelf {
+                remote,
+                listing,
+                neighbours: Vec::new(),
+            });
         }
     }
-    let folders = above.subfolders(&patience).await?;
-    Err(Error::NothingOffsite {
-        place: above.place().to_string(),
-        folders,
-    })
+    let neighbours = above.subfolders(&patience).await?;
+    match at {
+        // Nothing was copied yet, or of databases of other names.
+        At::Configured => Ok(Shelf {
+            remote: below,
+            listing: Listing::default(),
+            neighbours,
+        }),
+        At::Url(_) => Err(nothing(above.place(), neighbours)),
+    }
 }
 
 impl Shelf {
@@ -62,14 +73,24 @@ impl Shelf {
         self.remote.place().to_string()
     }
 
+    /// Labels that cannot be used, in words.
+    #[must_use]
+    pub fn unusable(&self) -> Vec<String> {
+        let unusable = self.listing.unusable.iter();
+        unusable.map(|one| one.error.to_string()).collect()
+    }
+
     /// The backup that is meant. The newest is that of this database; where all in the folder are of one other, of that one:
     /// a machine that was lost is not always built anew with the same paths.
     pub fn choose(&self, context: &Context<'_>, wanted: &Wanted) -> Result<&Label> {
         let labels = &self.listing.labels;
+        if labels.is_empty() && self.listing.unusable.is_empty() {
+            return Err(nothing(self.remote.place(), self.neighbours.clone()));
+        }
         let mut candidates: Vec<Candidate<'_>> = labels.iter().map(candidate).collect();
         let damaged = self.listing.unusable.iter();
-        candidates.extend(damaged.map(|error| Candidate {
-            archive: name_of(error),
+        candidates.extend(damaged.map(|unusable| Candidate {
+            archive: unusable.label.clone(),
             manifest: None,
         }));
         candidates.sort_by(|one, other| one.archive.cmp(&other.archive));
@@ -102,10 +123,10 @@ impl Shelf {
             .listing
             .unusable
             .iter()
-            .find(|error| name_of(error) == archive);
+            .find(|unusable| unusable.label == archive);
         Error::BackupUnusable {
             backup: format!("{}/{archive}", self.place()).into(),
-            reason: found.map_or_else(String::new, ToString::to_string),
+            reason: found.map_or_else(String::new, |found| found.error.to_string()),
         }
     }
 
@@ -125,16 +146,9 @@ fn candidate(label: &Label) -> Candidate<'_> {
     }
 }
 
-/// The label that cannot be used.
-fn name_of(error: &Error) -> String {
-    match error {
-        Error::BackupUnusable { backup, .. } => crate::storage::name_of(backup),
-        Error::Offsite(failure) => failure
-            .doing
-            .split_whitespace()
-            .find(|word| word.contains(".label.json"))
-            .unwrap_or_default()
-            .to_owned(),
-        _ => String::new(),
+fn nothing(place: &Place, folders: Vec<String>) -> Error {
+    Error::NothingOffsite {
+        place: place.to_string(),
+        folders,
     }
 }

@@ -40,10 +40,10 @@ async fn go(
     let labels = match chosen {
         Chosen::One(wanted) => vec![shelf.choose(context, wanted)?],
         Chosen::All => {
-            for error in &shelf.listing.unusable {
+            for unusable in &shelf.listing.unusable {
                 report
                     .checked
-                    .push(Checked::unreadable(&report.folder, error));
+                    .push(Checked::unreadable(&report.folder, &unusable.error));
             }
             shelf.listing.labels.iter().collect()
         }
