@@ -105,7 +105,10 @@ impl Shelf {
             .find(|error| name_of(error) == archive);
         Error::BackupUnusable {
             backup: format!("{}/{archive}", self.place()).into(),
-            reason: found.map_or_else(String::new, ToString::to_string),
+            reason: match found {
+                Some(Error::BackupUnusable { reason, .. }) => reason.clone(),
+                found => found.map_or_else(String::new, ToString::to_string),
+            },
         }
     }
 
