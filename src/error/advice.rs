@@ -121,6 +121,9 @@ impl Error {
                  folder and run the same command again.",
                 record.display()
             ),
+            Self::BackupUnusable { backup, .. } if backup.to_string_lossy().contains("://") => {
+                "Use another one: `safestep backups list --remote` shows what there is.".into()
+            }
             Self::BackupUnusable { .. } => {
                 "Use another one: `safestep backups list` shows what there is.".into()
             }
