@@ -510,6 +510,31 @@ fn copies_that_vanish_from_the_store_are_missed_and_sent_again() {
     assert_eq!(copies(&sandbox), local(&sandbox));
 }
 
+/// A new backup of the same state would be the one that is here, and change nothing there.
+#[test]
+fn whoever_removes_a_bad_copy_as_advised_gets_a_good_one() {
+    let sandbox = with_store("008", "");
+    backup(&sandbox, "one");
+    let copy = shelf(&sandbox).join(&copies(&sandbox)[0]);
+    let mut bytes = fs::read(&copy).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&copy, bytes).unwrap();
+    let found = sandbox
+        .run(&["backups", "verify", "--remote"])
+        .expect_code(7);
+    assert!(
+        found.stderr.contains("`safestep backups upload --all`"),
+        "{}",
+        found.stderr
+    );
+    fs::remove_file(&copy).unwrap();
+    sandbox.run(&["backups", "upload", "--all"]).expect_code(0);
+    sandbox
+        .run(&["backups", "verify", "--remote"])
+        .expect_code(0);
+}
+
 #[test]
 fn what_the_rules_have_removed_off_site_is_not_missed() {
     let sandbox = with_store("008", "keep_last = 1\n");
