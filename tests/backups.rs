@@ -230,6 +230,30 @@ fn a_second_backup_of_the_same_content_names_the_first() {
     assert_eq!(sandbox.archives(), [first]);
 }
 
+/// `latest` passes over what restores replaced, and goes by age.
+#[test]
+fn latest_brings_back_what_was_backed_up_last_also_where_an_older_backup_holds_the_same() {
+    let sandbox = Sandbox::at("008");
+    sandbox.sql("CREATE TABLE state (of); INSERT INTO state VALUES ('old')");
+    sandbox.run(&["backup"]).expect_code(0);
+    sandbox.sql("UPDATE state SET of = 'new'");
+    let restored = support::run(&sandbox, &["restore", "latest", "--yes"]);
+    let replaced = restored["backup"]["id"].as_str().unwrap().to_owned();
+    for (wanted, state) in [(replaced.as_str(), "new"), ("latest", "new")] {
+        sandbox.run(&["restore", wanted, "--yes"]).expect_code(0);
+        assert_eq!(sandbox.query("SELECT of FROM state"), [state], "{wanted}");
+        sandbox.run(&["backup"]).expect_code(0);
+        sandbox.sql("UPDATE state SET of = 'damaged'");
+    }
+    sandbox.sql("UPDATE state SET of = 'newest'");
+    sandbox.run(&["backup"]).expect_code(0);
+    sandbox.run(&["restore", &replaced, "--yes"]).expect_code(0);
+    sandbox.run(&["backup"]).expect_code(0);
+    sandbox.sql("UPDATE state SET of = 'damaged'");
+    sandbox.run(&["restore", "latest", "--yes"]).expect_code(0);
+    assert_eq!(sandbox.query("SELECT of FROM state"), ["new"]);
+}
+
 #[test]
 fn a_damaged_twin_is_not_taken_for_a_backup() {
     let sandbox = Sandbox::at("003");

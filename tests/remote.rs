@@ -480,6 +480,76 @@ fn doctor_says_where_copies_go_and_what_is_not_there_yet() {
     assert!(bad.stdout.contains("BAD  off site"), "{}", bad.stdout);
 }
 
+/// Somebody empties the place: the notes of what was sent say something else.
+fn empty_store(sandbox: &Sandbox) {
+    fs::remove_dir_all(shelf(sandbox)).unwrap();
+}
+
+#[test]
+fn copies_that_vanish_from_the_store_are_missed_and_sent_again() {
+    let sandbox = with_store("008", "required = true\n");
+    for table in ["one", "two"] {
+        backup(&sandbox, table);
+    }
+    assert_eq!(copies(&sandbox), local(&sandbox));
+
+    empty_store(&sandbox);
+    let noted = sandbox.run(&["doctor"]).expect_code(0).stdout;
+    assert!(
+        noted.contains("2 of the backups were sent and are not there any more"),
+        "{noted}"
+    );
+    assert!(!noted.contains("all backups are there"), "{noted}");
+    sandbox.run(&["backups", "upload", "--all"]).expect_code(0);
+    assert_eq!(copies(&sandbox), local(&sandbox));
+
+    empty_store(&sandbox);
+    let again = run(&sandbox, &["backup"]);
+    assert_eq!(again["backup"]["reused"], true);
+    assert_eq!(again["offsite"]["uploaded"].as_array().unwrap().len(), 2);
+    assert_eq!(copies(&sandbox), local(&sandbox));
+}
+
+/// A new backup of the same state would be the one that is here, and change nothing there.
+#[test]
+fn whoever_removes_a_bad_copy_as_advised_gets_a_good_one() {
+    let sandbox = with_store("008", "");
+    backup(&sandbox, "one");
+    let copy = shelf(&sandbox).join(&copies(&sandbox)[0]);
+    let mut bytes = fs::read(&copy).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&copy, bytes).unwrap();
+    let found = sandbox
+        .run(&["backups", "verify", "--remote"])
+        .expect_code(7);
+    assert!(
+        found.stderr.contains("`safestep backups upload --all`"),
+        "{}",
+        found.stderr
+    );
+    fs::remove_file(&copy).unwrap();
+    sandbox.run(&["backups", "upload", "--all"]).expect_code(0);
+    sandbox
+        .run(&["backups", "verify", "--remote"])
+        .expect_code(0);
+}
+
+#[test]
+fn what_the_rules_have_removed_off_site_is_not_missed() {
+    let sandbox = with_store("008", "keep_last = 1\n");
+    for table in ["one", "two"] {
+        backup(&sandbox, table);
+    }
+    assert_eq!(copies(&sandbox).len(), 1);
+    let again = run(&sandbox, &["backup"]);
+    assert_eq!(again["offsite"]["uploaded"].as_array().unwrap().len(), 0);
+    sandbox.run(&["backups", "upload", "--all"]).expect_code(0);
+    assert_eq!(copies(&sandbox).len(), 1);
+    let healthy = sandbox.run(&["doctor"]).expect_code(0).stdout;
+    assert!(healthy.contains("all backups are there"), "{healthy}");
+}
+
 fn configure_required(sandbox: &Sandbox) {
     let config = format!(
         "[offsite]\nurl = \"{}\"\nrequired = true\n",

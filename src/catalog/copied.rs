@@ -65,6 +65,11 @@ impl Catalog {
         Ok(())
     }
 
+    /// Forgets that there is a copy: the store has it no more, and the next upload sends it again.
+    pub fn forget_copied(&self, backup: &Backup) -> Result<()> {
+        storage::remove(&note_of(&backup.path))
+    }
+
     /// The backups of this database of which no copy is known in `place`, oldest first.
     pub fn not_copied(&self, place: &str) -> Result<Vec<Backup>> {
         let (mut backups, _) = self.backups()?;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::choice::{Candidate, Choice, LATEST, Wanted, choose};
-use super::{Backup, Catalog, Manifest};
+use super::{Backup, Catalog, Manifest, Purpose};
 use crate::error::{Error, Result};
 use crate::storage::{self, PathKind};
 
@@ -48,6 +48,20 @@ impl Catalog {
         Ok(good.into_iter().rev().find(|backup| {
             backup.manifest.sha256 == manifest.sha256 && backup.manifest.source == manifest.source
         }))
+    }
+
+    /// The one that a new backup of this content need not be made beside. `latest` means the newest that no restore has made, and
+    /// has to bring back the state that was backed up last: an older backup that holds the same does not do.
+    pub fn stand_in_for(&self, manifest: &Manifest) -> Result<Option<Backup>> {
+        if manifest.purpose == Purpose::BeforeRestore {
+            return self.twin_of(manifest);
+        }
+        let (good, _) = self.backups()?;
+        let newest = good.into_iter().rev().find(|backup| {
+            backup.manifest.purpose != Purpose::BeforeRestore
+                && backup.manifest.source == manifest.source
+        });
+        Ok(newest.filter(|backup| backup.manifest.sha256 == manifest.sha256))
     }
 }
 

@@ -68,7 +68,7 @@ impl Catalog {
         interrupt: &Interrupt,
         monitor: &dyn Monitor,
     ) -> Result<Option<Backup>> {
-        let Some(twin) = self.twin_of(manifest)? else {
+        let Some(twin) = self.stand_in_for(manifest)? else {
             return Ok(None);
         };
         if !self.is_wrapped_alike(&twin) {

@@ -7,7 +7,7 @@ use super::{Given, usage};
 use crate::encryption::{Encryption, Keys, Passphrase};
 use crate::error::{Error, Result};
 
-const PASSPHRASE: &str = "SAFESTEP_PASSPHRASE";
+pub(super) const PASSPHRASE: &str = "SAFESTEP_PASSPHRASE";
 const PASSPHRASE_FILE: &str = "SAFESTEP_PASSPHRASE_FILE";
 
 /// Where the keys are, as the command line says it.

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{Error, Holder, Nearest, NewerRevision};
+use super::{Error, Holder, Nearest, NewerRevision, Problem};
 
 const DAMAGED: &str = "Do not migrate a damaged database. Stop the application, keep a copy of the file with its -wal and -journal, \
      then put a backup back: `safestep restore latest`.";
@@ -121,12 +121,20 @@ impl Error {
                  folder and run the same command again.",
                 record.display()
             ),
+            Self::BackupUnusable { backup, .. } if backup.to_string_lossy().contains("://") => {
+                "Use another one: `safestep backups list --remote` shows what there is.".into()
+            }
             Self::BackupUnusable { .. } => {
                 "Use another one: `safestep backups list` shows what there is.".into()
             }
             Self::KeyNeeded { .. } => "Give the key that belongs to it: --identity-file FILE, or --passphrase-file FILE, or SAFESTEP_PASSPHRASE. What \
                  was encrypted before a change of keys wants the key of that time. Nothing is lost: the backup is as it was."
                 .into(),
+            Self::BackupsUnusable { problems, .. } if problems.iter().any(lies_off_site) => {
+                "Remove the bad ones there, archive and label, then `safestep backups upload --all` sends again what is sound here. Where \
+                 nothing is: `safestep backup`."
+                    .into()
+            }
             Self::BackupsUnusable { .. } => "Take a new one now: `safestep backup`. Then look at the disk that the bad ones lie on; they are kept until \
                  they are pruned or you move them away."
                 .into(),
@@ -259,4 +267,8 @@ fn locked_hint(holders: &[Holder]) -> String {
         "Stop or finish what holds it, then run the same command again; or give a longer --lock-timeout."
             .into()
     }
+}
+
+fn lies_off_site(problem: &Problem) -> bool {
+    problem.subject.contains("://")
 }

@@ -122,7 +122,10 @@ fn changed(done: &Done) -> Vec<String> {
     let report = &done.report;
     let revision = |name: &Option<String>| name.clone().unwrap_or_default();
     let (from, to) = (revision(&report.from), revision(&report.to));
-    let way = if from == to {
+    // A backup leads nowhere.
+    let way = if to.is_empty() {
+        from
+    } else if from == to {
         to
     } else {
         format!("{from} -> {to}")

@@ -322,3 +322,23 @@ fn what_is_encrypted_and_is_no_archive_is_refused() {
         assert!(sandbox.content() == before);
     }
 }
+
+#[test]
+fn a_sound_copy_off_site_does_not_make_a_damaged_archive_sound() {
+    let sandbox = super::encrypted("008");
+    fs::create_dir(sandbox.path("store")).unwrap();
+    let place = format!("file://{}", text(&sandbox.path("store")));
+    let args = ["backup", "--offsite", &place];
+    sandbox.run(&args).expect_code(0);
+    let archive = sandbox.archives().remove(0);
+    let mut bytes = fs::read(&archive).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&archive, bytes).unwrap();
+    with_key(&sandbox, &["backups", "verify"]).expect_code(7);
+
+    let args = ["backups", "verify", "--remote", "--offsite", &place];
+    with_key(&sandbox, &args).expect_code(0);
+    let list = sandbox.run(&["backups", "list"]).expect_code(0).stdout;
+    assert!(list.contains("BAD"), "{list}");
+}

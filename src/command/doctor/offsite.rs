@@ -10,14 +10,25 @@ pub(super) async fn look(context: &Context<'_>, exam: &mut Examination) {
         return;
     };
     let place = place.to_string();
+    let mut lost = 0;
     match job::reach(context).await {
-        Ok(()) => exam.ok("off site", format!("{place} can be listed")),
+        Ok(count) => {
+            lost = count;
+            exam.ok("off site", format!("{place} can be listed"));
+        }
         Err(error) if offsite.required => {
             exam.take::<()>("off site", Err(error));
         }
         Err(error) => exam.note("off site", format!("{error}. {}", error.hint())),
     }
+    if lost > 0 {
+        exam.note(
+            "off site",
+            format!("{lost} of the backups were sent and are not there any more; the next backup sends them again, or `safestep backups upload --all`"),
+        );
+    }
     match exam.take("off site", settings.catalog().not_copied(&place)) {
+        Some(_) if lost > 0 => {}
         Some(left) if left.is_empty() => exam.ok("off site", "all backups are there"),
         Some(left) => exam.note(
             "off site",

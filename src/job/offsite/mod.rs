@@ -5,6 +5,7 @@
 //! up for it. Only where the copy is [required](required) does the migration wait for it.
 
 mod fetch;
+mod lost;
 mod prune;
 mod required;
 mod shelf;
@@ -69,17 +70,19 @@ impl Context<'_> {
     }
 }
 
-/// Whether the place answers, within a few seconds.
+/// Whether the place answers, within a few seconds; and how many backups were sent there and ought to be there still, and are not.
 ///
 /// # Errors
 /// Why not.
-pub async fn reach(context: &Context<'_>) -> Result<()> {
+pub async fn reach(context: &Context<'_>) -> Result<usize> {
     let Some(offsite) = context.offsite() else {
-        return Ok(());
+        return Ok(0);
     };
     let patience = patience(SHORTEST_LOOK, context.interrupt);
     let remote = context.remote(offsite)?;
-    remote.subfolders(&patience).await.map(drop)
+    remote.subfolders(&patience).await?;
+    let lost = lost::find(context, &context.catalog(), &remote, &patience).await?;
+    Ok(lost.len())
 }
 
 fn patience(limit: Duration, interrupt: &Interrupt) -> Patience<'_> {
@@ -170,13 +173,32 @@ async fn copy(
     copies.place = remote.place().to_string();
     let catalog = context.catalog();
     let before = copies.uploaded.len();
-    let sent = send_in_turn(context, &remote, &patience, copies).await;
+    let sent = match send_in_turn(context, &remote, &patience, copies).await {
+        Ok(()) => send_lost(context, &remote, &patience, copies, before).await,
+        failed => failed,
+    };
     let pruned = if copies.uploaded.len() > before {
         prune::after_upload(context, &catalog, &remote, &patience, copies).await
     } else {
         Ok(())
     };
     (sent, pruned)
+}
+
+/// What was sent once and is not there any more goes again: a note here is no copy there. Where something was sent just now and
+/// the store will not tell what it has, pruning says so.
+async fn send_lost(
+    context: &Context<'_>,
+    remote: &Remote,
+    patience: &Patience<'_>,
+    copies: &mut Copies,
+    before: usize,
+) -> Result<()> {
+    match lost::forget(context, &context.catalog(), remote, patience).await {
+        Ok(true) => send_in_turn(context, remote, patience, copies).await,
+        Err(error) if copies.uploaded.len() == before => Err(error),
+        Ok(false) | Err(_) => Ok(()),
+    }
 }
 
 /// Until nothing is left. Another job that uploads takes along what this one has made: it looks once more when it has given up

@@ -99,12 +99,23 @@ pub(super) async fn clear(
     remote.clear_abandoned(&own, patience).await.map(drop)
 }
 
-/// Backups of another database of the same name stay, as in a folder.
 fn judge<'l>(
     context: &Context<'_>,
     catalog: &Catalog,
     listing: &'l Listing,
 ) -> Result<Vec<(&'l Label, Verdict)>> {
+    let candidates = candidates(context, catalog, listing)?;
+    let policy = &context.settings.offsite_retention;
+    let verdicts = retention::judge(policy, &candidates, Stamp::now(), 0);
+    Ok(listing.labels.iter().zip(verdicts).collect())
+}
+
+/// Backups of another database of the same name stay, as in a folder.
+pub(super) fn candidates(
+    context: &Context<'_>,
+    catalog: &Catalog,
+    listing: &Listing,
+) -> Result<Vec<Candidate>> {
     let needed = needed(catalog)?;
     let (here, _) = catalog.backups()?;
     let good = |label: &Label| {
@@ -113,24 +124,18 @@ fn judge<'l>(
         let verified: Option<Verified> = backup.and_then(|backup| catalog.verified(backup));
         verified.is_none_or(|verified| verified.finding.is_none())
     };
-    let candidates: Vec<Candidate> = listing
-        .labels
-        .iter()
-        .map(|label| {
-            let (name, bytes) = (label.archive.clone(), label.archive_bytes);
-            let mut candidate = label.manifest.candidate(name, bytes, good(label));
-            if Path::new(&label.manifest.source) != context.database() {
-                candidate.held.push(Reason::AnotherDatabase);
-            }
-            if needed.contains(&label.manifest.id) {
-                candidate.held.push(Reason::Needed);
-            }
-            candidate
-        })
-        .collect();
-    let policy = &context.settings.offsite_retention;
-    let verdicts = retention::judge(policy, &candidates, Stamp::now(), 0);
-    Ok(listing.labels.iter().zip(verdicts).collect())
+    let judged = listing.labels.iter().map(|label| {
+        let (name, bytes) = (label.archive.clone(), label.archive_bytes);
+        let mut candidate = label.manifest.candidate(name, bytes, good(label));
+        if Path::new(&label.manifest.source) != context.database() {
+            candidate.held.push(Reason::AnotherDatabase);
+        }
+        if needed.contains(&label.manifest.id) {
+            candidate.held.push(Reason::Needed);
+        }
+        candidate
+    });
+    Ok(judged.collect())
 }
 
 /// Ids of what an unfinished job may want: its own, and the earlier one that holds the same.

@@ -126,7 +126,10 @@ impl Shelf {
             .find(|unusable| unusable.label == archive);
         Error::BackupUnusable {
             backup: format!("{}/{archive}", self.place()).into(),
-            reason: found.map_or_else(String::new, |found| found.error.to_string()),
+            reason: match found.map(|found| &found.error) {
+                Some(Error::BackupUnusable { reason, .. }) => reason.clone(),
+                found => found.map_or_else(String::new, ToString::to_string),
+            },
         }
     }
 

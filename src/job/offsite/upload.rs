@@ -5,7 +5,7 @@ use tracing::Instrument;
 
 use super::super::Context;
 use super::super::verify::Chosen;
-use super::{patience, prune};
+use super::{lost, patience, prune};
 use crate::catalog::{Backup, Catalog, JobId};
 use crate::error::{Error, Problem, Result};
 use crate::fault::{self, Point};
@@ -49,11 +49,14 @@ async fn go(context: &Context<'_>, chosen: &Chosen, report: &mut Upload) -> Resu
     context.monitor.phase("off site");
     let remote = context.remote(offsite)?;
     report.place = remote.place().to_string();
+    let patience = patience(offsite.timeout, context.interrupt);
     let backups = match chosen {
-        Chosen::All => catalog.not_copied(&report.place)?,
+        Chosen::All => {
+            lost::forget(context, &catalog, &remote, &patience).await?;
+            catalog.not_copied(&report.place)?
+        }
         Chosen::One(wanted) => vec![catalog.select(wanted)?],
     };
-    let patience = patience(offsite.timeout, context.interrupt);
     let sent = send_each(context, &remote, &patience, &backups, report).await;
     report.pending = catalog.not_copied(&report.place)?.len();
     sent
