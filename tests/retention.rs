@@ -183,9 +183,6 @@ fn a_folder_above_its_ceiling_loses_the_oldest_and_a_dry_run_says_so_first() {
     assert_eq!(pruned["removed"], dry["removed"]);
     assert_eq!(sandbox.archives(), archives[2..]);
     assert!(pruned["folder_bytes"].as_u64() <= pruned["max_total_bytes"].as_u64());
-    // Not even the smallest ceiling takes the last one.
-    run(&sandbox, &["backups", "prune", &ceiling(1)]);
-    assert_eq!(sandbox.archives(), archives[3..]);
 }
 
 #[test]
@@ -297,8 +294,22 @@ fn the_newest_good_backup_stays_where_newer_ones_were_found_bad() {
             &json!(["last snapshot"])
         ]
     );
-    run(&sandbox, &["backups", "prune", "--max-total", "1"]);
+    let taken = pruned["folder_bytes"].as_u64().unwrap();
+    let enough = ceiling(taken - size(&archives[3]) / 2);
+    run(&sandbox, &["backups", "prune", &enough]);
     assert_eq!(sandbox.archives(), archives[1..2]);
+}
+
+#[test]
+fn a_ceiling_that_cannot_be_met_takes_no_backup_away_and_says_so() {
+    let sandbox = Sandbox::at("003");
+    let archives = heavy_backups(&sandbox, 3, 20_000);
+    for dry in [&["--dry-run"][..], &[]] {
+        let args = [&["backups", "prune", "--max-total", "1KB"], dry].concat();
+        let said = sandbox.run(&args).expect_code(0).stdout;
+        assert!(said.contains("for the ceiling nothing goes"), "{said}");
+        assert_eq!(sandbox.archives(), archives);
+    }
 }
 
 #[test]
@@ -336,11 +347,11 @@ fn a_restore_goes_on_where_its_copies_do_not_fit_and_says_so() {
     assert!(warnings.contains("restored all the same"), "{warnings}");
     let left = sandbox.archives();
     assert_eq!(
-        left[..2],
-        archives[1..],
-        "the one that was used, and the newest good one"
+        left[..3],
+        archives,
+        "a ceiling that cannot be met takes none away"
     );
-    assert_eq!(left.len(), 3, "and what the restore replaced");
+    assert_eq!(left.len(), 4, "and what the restore replaced");
 }
 
 #[test]

@@ -57,10 +57,26 @@ impl Catalog {
 
     /// Removes what [`Self::retention`] judges to go, with its records.
     pub fn prune(&self, policy: &Policy, spared: Option<&Path>) -> Result<Vec<PathBuf>> {
-        let removed = self.remove_judged(self.retention(policy, spared, 0)?)?;
+        let removed = self.remove_judged(self.judge(policy, spared)?)?;
         self.prune_records()?;
         fault::reach(Point::PruneDone);
         Ok(removed)
+    }
+
+    /// What [`Self::prune`] would do. A ceiling that cannot be met takes nothing away: it would cost backups and gain nothing,
+    /// and most often a unit was forgotten.
+    pub fn judge(&self, policy: &Policy, spared: Option<&Path>) -> Result<Vec<(Backup, Verdict)>> {
+        let verdicts = self.retention(policy, spared, 0)?;
+        match self.require_within(policy, &verdicts, 0) {
+            Err(Error::OverMaxTotal { .. }) => {
+                let rules = Policy {
+                    max_total: None,
+                    ..policy.clone()
+                };
+                self.retention(&rules, spared, 0)
+            }
+            within => within.map(|()| verdicts),
+        }
     }
 
     /// Makes room below the ceiling for `bytes` that are about to be written. `spared` has just been used. The caller holds

@@ -73,7 +73,7 @@ async fn go(context: &Context<'_>, dry_run: bool, report: &mut Pruning) -> Resul
     } else {
         Some(context.catalog_lock().await?)
     };
-    let verdicts = catalog.retention(policy, None, 0)?;
+    let verdicts = catalog.judge(policy, None)?;
     let (_, unreadable) = catalog.backups()?;
     report.unusable = unreadable.iter().map(ToString::to_string).collect();
     if !dry_run {

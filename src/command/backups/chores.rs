@@ -90,11 +90,24 @@ fn pruned(report: &Pruning) -> String {
         text.push_str(&format!("Nothing to remove in {}.\n", report.folder));
     }
     if let Some(most) = report.max_total_bytes {
-        let taken = bytes(report.folder_bytes);
-        let most = bytes(most);
-        text.push_str(&format!("The folder takes {taken}; it may take {most}.\n"));
+        text.push_str(&ceiling(report, most));
     }
     text
+}
+
+fn ceiling(report: &Pruning, most: u64) -> String {
+    let would_go = report.removed.iter().map(|one| one.archive_bytes);
+    let freed = if report.dry_run { would_go.sum() } else { 0 };
+    let taken = report.folder_bytes.saturating_sub(freed);
+    let takes = format!("The folder takes {}", bytes(report.folder_bytes));
+    if taken > most {
+        format!(
+            "{takes}, and may take {}: what has to stay is above that, so for the ceiling nothing goes.\n",
+            bytes(most)
+        )
+    } else {
+        format!("{takes}; it may take {}.\n", bytes(most))
+    }
 }
 
 fn judged(word: &str, backup: &Judged, why: &str) -> Vec<String> {
