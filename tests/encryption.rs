@@ -64,8 +64,9 @@ fn every_recipient_opens_a_backup_and_nobody_else() {
     );
     fs::write(sandbox.path("recipients.txt"), list).unwrap();
     new_key(&stranger);
-    let before = sandbox.content();
     for kind in ["gzip", "zstd", "none"] {
+        sandbox.sql(&format!("UPDATE users SET username = '{kind}'"));
+        let before = sandbox.content();
         let args = [
             "backup",
             "--recipients-file",

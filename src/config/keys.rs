@@ -7,8 +7,11 @@ use super::{Given, usage};
 use crate::encryption::{Encryption, Keys, Passphrase};
 use crate::error::{Error, Result};
 
-pub(super) const PASSPHRASE: &str = "SAFESTEP_PASSPHRASE";
+const RECIPIENTS_FILE: &str = "SAFESTEP_RECIPIENTS_FILE";
+const PASSPHRASE: &str = "SAFESTEP_PASSPHRASE";
 const PASSPHRASE_FILE: &str = "SAFESTEP_PASSPHRASE_FILE";
+/// An empty one of these has not arrived: taken for unset, backups would be written for everybody to read.
+pub(super) const NEVER_EMPTY: [&str; 3] = [RECIPIENTS_FILE, PASSPHRASE, PASSPHRASE_FILE];
 
 /// Where the keys are, as the command line says it.
 #[derive(Debug, Clone, Default)]
@@ -25,9 +28,10 @@ pub struct GivenKeys {
 /// hardly ever has to.
 pub(super) fn keys(given: &Given, source: &Source<'_>) -> Result<(Option<Encryption>, Keys)> {
     let (given, file) = (&given.keys, source.file);
+    require_filled(source)?;
     let recipients = source.path(
         given.recipients_file.as_deref(),
-        "SAFESTEP_RECIPIENTS_FILE",
+        RECIPIENTS_FILE,
         file.recipients.as_deref(),
     );
     let identities = source.path(
@@ -43,6 +47,17 @@ pub(super) fn keys(given: &Given, source: &Source<'_>) -> Result<(Option<Encrypt
         (None, None) => None,
     };
     Ok((encryption, Keys::new(identities, passphrase)))
+}
+
+fn require_filled(source: &Source<'_>) -> Result<()> {
+    let is_empty = |name: &&&str| (source.env)(name).is_some_and(|value| value.is_empty());
+    match NEVER_EMPTY.iter().find(is_empty) {
+        None => Ok(()),
+        Some(name) => Err(usage(
+            format!("{name} is empty"),
+            "Unset it, so that backups are not encrypted, or see why its value did not arrive.",
+        )),
+    }
 }
 
 fn both() -> Error {

@@ -154,8 +154,8 @@ pub struct Config {
 impl Config {
     /// Resolves the settings. `env` looks up an environment variable.
     pub fn resolve(given: &Given, env: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
-        // An empty passphrase is one that did not arrive: without it backups would be written for everybody to read.
-        let counts = |name: &str, value: &str| !value.is_empty() || name == keys::PASSPHRASE;
+        let counts =
+            |name: &str, value: &str| !value.is_empty() || keys::NEVER_EMPTY.contains(&name);
         let env = |name: &str| env(name).filter(|value| counts(name, value));
         let file = File::read(given, &env)?;
         let source = Source {

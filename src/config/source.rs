@@ -8,7 +8,7 @@ use crate::error::Error;
 
 /// Where to look behind the command line.
 pub(super) struct Source<'s> {
-    /// An environment variable that is not empty; but for the passphrase.
+    /// An environment variable that is not empty; but for those that must not be.
     pub(super) env: &'s dyn Fn(&str) -> Option<String>,
     pub(super) file: &'s File,
 }

@@ -75,15 +75,22 @@ fn a_passphrase_must_be_one_line_and_must_not_be_empty() {
     }
     fs::write(sandbox.path("pass.txt"), "x".repeat(5000)).unwrap();
     assert!(refused(&sandbox, &["--passphrase-file", "pass.txt"]).contains("larger than"));
-    // Whoever sets the variable wants encrypted backups: one that a secret has not reached is no reason to write plain ones.
-    let mut command = sandbox.command(&["backup"]);
-    command.env("SAFESTEP_PASSPHRASE", "");
-    let run = super::support::Run::of(&command.output().unwrap()).expect_code(2);
-    assert!(
-        run.stderr.contains("SAFESTEP_PASSPHRASE is empty"),
-        "{}",
-        run.stderr
-    );
+}
+
+#[test]
+fn a_variable_that_did_not_arrive_leaves_no_backup_unencrypted() {
+    let sandbox = Sandbox::at("008");
+    for name in ["RECIPIENTS_FILE", "PASSPHRASE", "PASSPHRASE_FILE"] {
+        let name = format!("SAFESTEP_{name}");
+        let mut command = sandbox.command(&["backup"]);
+        command.env(&name, "");
+        let run = super::support::Run::of(&command.output().unwrap()).expect_code(2);
+        assert!(
+            run.stderr.contains(&format!("{name} is empty")),
+            "{}",
+            run.stderr
+        );
+    }
 }
 
 #[test]
