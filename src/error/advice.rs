@@ -139,7 +139,10 @@ impl Error {
                  they are pruned or you move them away."
                 .into(),
             Self::NoSuchBackup { folder, .. } if folder.to_string_lossy().contains("://") => {
-                format!("`safestep backups list {}` shows what there is.", folder.display())
+                format!(
+                    "`safestep backups list {}` shows what there is; to restore, the URL ends in /latest, an id or a file's name.",
+                    folder.display()
+                )
             }
             Self::NothingOffsite { folders, .. } if folders.is_empty() => {
                 "Check bucket and prefix; a backup is there once its label is (….label.json).".into()

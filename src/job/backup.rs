@@ -27,7 +27,9 @@ pub async fn backup(context: Context<'_>, report: &mut Report) -> Result<()> {
         .instrument(span.clone())
         .await
         .map_err(|error| context.interrupt.explain(error));
-    let copied = offsite::copy_after(&context, report).instrument(span).await;
+    let copied = offsite::copy_backup(&context, report)
+        .instrument(span)
+        .await;
     let result = result.and(copied);
     report.finish();
     report.outcome = if result.is_ok() {

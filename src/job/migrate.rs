@@ -71,7 +71,7 @@ async fn conduct_in_span(
         Err(error) => Err(error),
     };
     // Its warning says it all.
-    let _ = offsite::copy_after(&context, report).await;
+    offsite::copy_after(&context, report).await;
     report.finish();
     if let Err(error) = &result {
         report.outcome = "failed";

@@ -58,7 +58,7 @@ pub async fn restore(context: Context<'_>, backup: &Backup, report: &mut Report)
         .map_err(|error| times::explain(&context, report, error));
     let copying = report.span();
     // Its warning says it all: a restore is the way out, and must not depend on a network.
-    let _ = offsite::copy_after(&context, report)
+    offsite::copy_after(&context, report)
         .instrument(copying)
         .await;
     report.finish();

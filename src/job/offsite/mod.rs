@@ -93,13 +93,39 @@ fn patience(limit: Duration, interrupt: &Interrupt) -> Patience<'_> {
 }
 
 /// After a job: what it has made, and what earlier ones could not copy. Its outcome stands, whatever comes of this.
-/// Of what comes back only `backup` makes use: where a copy is required, one that could not be made is its failure.
-pub(super) async fn copy_after(context: &Context<'_>, report: &mut Report) -> Result<()> {
+pub(super) async fn copy_after(context: &Context<'_>, report: &mut Report) {
+    if let Err(error) = copy_made(context, report).await {
+        warn(context, report, &error);
+    }
+}
+
+/// After a backup and nothing else: where a copy is required, one that could not be made is its failure.
+pub(super) async fn copy_backup(context: &Context<'_>, report: &mut Report) -> Result<()> {
+    let is_required = context.offsite().is_some_and(|offsite| offsite.required);
+    match copy_made(context, report).await {
+        Err(error) if !is_required => {
+            warn(context, report, &error);
+            Ok(())
+        }
+        copied => copied,
+    }
+}
+
+async fn copy_made(context: &Context<'_>, report: &mut Report) -> Result<()> {
     let Some(offsite) = context.offsite() else {
         return Ok(());
     };
     let has_made = report.backup.is_some() || !report.recovered.is_empty();
     if !has_made || context.interrupt.signal().is_some() {
+        return Ok(());
+    }
+    // What kept the job from beginning was that it could not be copied.
+    if let Some(failed) = report
+        .offsite
+        .as_mut()
+        .filter(|copies| copies.error.is_some())
+    {
+        failed.pending = pending(context, &failed.place);
         return Ok(());
     }
     report.begin(context.monitor, "off site");
@@ -123,13 +149,15 @@ pub(super) async fn copy_after(context: &Context<'_>, report: &mut Report) -> Re
             offsite.given_up.store(true, Ordering::Relaxed);
         }
         copies.error = Some(error.to_string());
-        warn(context, report, error);
     }
-    if let Ok(left) = context.catalog().not_copied(&copies.place) {
-        copies.pending = Some(left.len());
-    }
+    copies.pending = pending(context, &copies.place);
     report.offsite = Some(copies);
-    if offsite.required { done } else { Ok(()) }
+    done
+}
+
+fn pending(context: &Context<'_>, place: &str) -> Option<usize> {
+    let left = context.catalog().not_copied(place).ok()?;
+    Some(left.len())
 }
 
 /// A thousand databases do not wait a thousand times for a store that is not there.
