@@ -30,8 +30,9 @@ const MAGIC: &[u8] = b"age-encryption.org/v1\n";
 /// The same in letters, for mail; nothing that we write.
 const ARMOR: &[u8] = b"-----BEGIN AGE ENCRYPTED FILE-----";
 /// scrypt takes 2^this KiB of memory, here 16 MiB, and some hundredths of a second: besides what a job takes, which is promised to
-/// be less than 64 MiB. The 2^17 that OWASP names first would be 128 MiB, age's own 2^18 twice that. To who guesses, 2^14 is 4 bits, less than a letter more of the passphrase. It is also the most that is accepted:
-/// who can put a file into the folder must not be able to take more memory than that.
+/// be less than 64 MiB. The 2^17 that OWASP names first would be 128 MiB, age's own 2^18 twice that. To who guesses, 2^18 is 4 bits
+/// more, less than a letter of the passphrase. It is also the most that is accepted: who can put a file into the folder must not be
+/// able to take more memory than that.
 const WORK_FACTOR: u8 = 14;
 
 /// Whether a file with these first bytes is one of age.
