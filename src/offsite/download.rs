@@ -24,8 +24,8 @@ const ATTEMPTS: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// What has come so far.
-struct Arrived {
-    file: Option<File>,
+struct Arrived<'p> {
+    file: Option<(File, &'p Path)>,
     hash: Sha256,
     bytes: u64,
 }
@@ -45,7 +45,7 @@ impl Remote {
         let act = self.act(format!("download {} from", label.archive));
         let file = storage::create_new(to)?;
         let read = self
-            .read(label, Some(file), (&act, patience), monitor)
+            .read(label, Some((file, to)), (&act, patience), monitor)
             .await
             .and_then(|sha256| require(&sha256, label, &act))
             .and_then(|()| storage::sync_file(to));
@@ -70,7 +70,7 @@ impl Remote {
     async fn read(
         &self,
         label: &Label,
-        file: Option<File>,
+        file: Option<(File, &Path)>,
         (act, patience): (&Act, &Patience<'_>),
         monitor: &dyn Monitor,
     ) -> Result<String> {
@@ -128,7 +128,7 @@ impl Remote {
         &self,
         key: &Key,
         label: &Label,
-        arrived: &mut Arrived,
+        arrived: &mut Arrived<'_>,
         act: &Act,
         monitor: &dyn Monitor,
     ) -> Result<()> {
@@ -152,11 +152,10 @@ impl Remote {
     }
 }
 
-impl Arrived {
+impl Arrived<'_> {
     fn take(&mut self, piece: &[u8]) -> Result<()> {
-        if let Some(file) = &mut self.file {
-            file.write_all(piece)
-                .map_err(Error::io("write", Path::new("what was downloaded")))?;
+        if let Some((file, path)) = &mut self.file {
+            file.write_all(piece).map_err(Error::io("write", path))?;
         }
         self.hash.update(piece);
         self.bytes += piece.len() as u64;

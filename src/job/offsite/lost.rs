@@ -9,44 +9,37 @@ use super::prune;
 use crate::catalog::{Backup, Catalog};
 use crate::clock::Stamp;
 use crate::error::Result;
-use crate::offsite::{Listing, Patience, Remote};
+use crate::offsite::Listing;
 use crate::retention;
 use crate::storage::name_of;
 
 /// What ought to be there and is not, though it was sent once.
-pub(super) async fn find(
+pub(super) fn find(
     context: &Context<'_>,
     catalog: &Catalog,
-    remote: &Remote,
-    patience: &Patience<'_>,
+    listing: &Listing,
 ) -> Result<Vec<Backup>> {
-    let place = remote.place().to_string();
+    let Some(place) = context.settings.shelf() else {
+        return Ok(Vec::new());
+    };
+    let place = place.to_string();
     let (mut noted, _) = catalog.backups()?;
     noted.retain(|backup| {
         Path::new(&backup.manifest.source) == context.database()
             && catalog.copied(backup, &place).is_some()
             && is_good(catalog, backup)
     });
-    if noted.is_empty() {
-        return Ok(noted);
-    }
-    let listing = remote.list(patience).await?;
     let there: HashSet<&String> = listing.labels.iter().map(|label| &label.archive).collect();
     noted.retain(|backup| !there.contains(&name_of(&backup.path)));
-    let kept = kept(context, catalog, &listing, &noted)?;
+    let kept = kept(context, catalog, listing, &noted)?;
     let mut kept = kept.into_iter();
     noted.retain(|_| kept.next().unwrap_or_default());
     Ok(noted)
 }
 
 /// Finds them, and forgets that they were sent. Whether there are any.
-pub(super) async fn forget(
-    context: &Context<'_>,
-    catalog: &Catalog,
-    remote: &Remote,
-    patience: &Patience<'_>,
-) -> Result<bool> {
-    let lost = find(context, catalog, remote, patience).await?;
+pub(super) fn forget(context: &Context<'_>, catalog: &Catalog, listing: &Listing) -> Result<bool> {
+    let lost = find(context, catalog, listing)?;
     for backup in &lost {
         catalog.forget_copied(backup)?;
     }

@@ -80,9 +80,8 @@ pub async fn reach(context: &Context<'_>) -> Result<usize> {
     };
     let patience = patience(SHORTEST_LOOK, context.interrupt);
     let remote = context.remote(offsite)?;
-    remote.subfolders(&patience).await?;
-    let lost = lost::find(context, &context.catalog(), &remote, &patience).await?;
-    Ok(lost.len())
+    let listing = remote.list(&patience).await?;
+    Ok(lost::find(context, &context.catalog(), &listing)?.len())
 }
 
 fn patience(limit: Duration, interrupt: &Interrupt) -> Patience<'_> {
@@ -131,11 +130,8 @@ async fn copy_made(context: &Context<'_>, report: &mut Report) -> Result<()> {
     report.begin(context.monitor, "off site");
     let mut copies = report.offsite.take().unwrap_or_default();
     let done = if offsite.given_up.load(Ordering::Relaxed) {
-        copies.place = offsite
-            .place
-            .clone()
-            .below(&context.settings.shelf_name())
-            .to_string();
+        let place = context.settings.shelf();
+        copies.place = place.map(|place| place.to_string()).unwrap_or_default();
         Err(not_again(&copies.place))
     } else {
         let (sent, pruned) = copy(context, offsite, &mut copies).await;
@@ -201,32 +197,28 @@ async fn copy(
     copies.place = remote.place().to_string();
     let catalog = context.catalog();
     let before = copies.uploaded.len();
-    let sent = match send_in_turn(context, &remote, &patience, copies).await {
-        Ok(()) => send_lost(context, &remote, &patience, copies, before).await,
-        failed => failed,
-    };
-    let pruned = if copies.uploaded.len() > before {
-        prune::after_upload(context, &catalog, &remote, &patience, copies).await
-    } else {
-        Ok(())
-    };
-    (sent, pruned)
-}
-
-/// What was sent once and is not there any more goes again: a note here is no copy there. Where something was sent just now and
-/// the store will not tell what it has, pruning says so.
-async fn send_lost(
-    context: &Context<'_>,
-    remote: &Remote,
-    patience: &Patience<'_>,
-    copies: &mut Copies,
-    before: usize,
-) -> Result<()> {
-    match lost::forget(context, &context.catalog(), remote, patience).await {
-        Ok(true) => send_in_turn(context, remote, patience, copies).await,
-        Err(error) if copies.uploaded.len() == before => Err(error),
-        Ok(false) | Err(_) => Ok(()),
+    let mut sent = send_in_turn(context, &remote, &patience, copies).await;
+    if sent.is_err() && copies.uploaded.len() == before {
+        return (sent, Ok(()));
     }
+    let mut listing = match remote.list(&patience).await {
+        Ok(listing) => listing,
+        Err(error) if copies.uploaded.len() == before => return (Err(error), Ok(())),
+        Err(error) => return (sent, Err(error)),
+    };
+    // What was sent once and is not there any more goes again: a note here is no copy there.
+    if sent.is_ok() && matches!(lost::forget(context, &catalog, &listing), Ok(true)) {
+        sent = send_in_turn(context, &remote, &patience, copies).await;
+        listing = match remote.list(&patience).await {
+            Ok(listing) => listing,
+            Err(error) => return (sent, Err(error)),
+        };
+    }
+    if copies.uploaded.len() == before {
+        return (sent, Ok(()));
+    }
+    let pruned = prune::after_upload(context, &remote, &listing, &patience, copies).await;
+    (sent, pruned)
 }
 
 /// Until nothing is left. Another job that uploads takes along what this one has made: it looks once more when it has given up

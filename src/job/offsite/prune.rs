@@ -69,20 +69,20 @@ async fn go(
 /// After uploads of a job.
 pub(super) async fn after_upload(
     context: &Context<'_>,
-    catalog: &Catalog,
     remote: &Remote,
+    listing: &Listing,
     patience: &Patience<'_>,
     copies: &mut Copies,
 ) -> Result<()> {
     context.monitor.step("what need not be kept");
-    let listing = remote.list(patience).await?;
-    for (label, verdict) in judge(context, catalog, &listing)? {
+    let catalog = context.catalog();
+    for (label, verdict) in judge(context, &catalog, listing)? {
         if !verdict.stays() && matches!(remote.remove(label, patience).await?, Removed::Gone) {
             fault::reach(Point::OffsiteRemoved);
             copies.removed.push(label.manifest.id.clone());
         }
     }
-    clear(catalog, remote, patience).await
+    clear(&catalog, remote, patience).await
 }
 
 /// Throws away what killed processes have left half sent.

@@ -52,7 +52,7 @@ async fn go(context: &Context<'_>, chosen: &Chosen, report: &mut Upload) -> Resu
     let patience = patience(offsite.timeout, context.interrupt);
     let backups = match chosen {
         Chosen::All => {
-            lost::forget(context, &catalog, &remote, &patience).await?;
+            lost::forget(context, &catalog, &remote.list(&patience).await?)?;
             catalog.not_copied(&report.place)?
         }
         Chosen::One(wanted) => vec![catalog.select(wanted)?],
